@@ -1,0 +1,53 @@
+"""refbss: a reference implementation of neural source separation in plain NumPy and Numba.
+
+Importing refbss loads nothing else: each public name is fetched from its module when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from refbss._version import __version__
+
+if TYPE_CHECKING:
+    from refbss._checks import InputError
+    from refbss.config import dump_toml, load_config
+    from refbss.evaluation.si_sdr import si_sdr, si_sdri
+    from refbss.models.lvbd_config import LvbdConfig, LvbdLossConfig
+    from refbss.training.config import RunConfig
+
+__all__ = [
+    "InputError",
+    "LvbdConfig",
+    "LvbdLossConfig",
+    "RunConfig",
+    "__version__",
+    "dump_toml",
+    "load_config",
+    "si_sdr",
+    "si_sdri",
+]
+
+_HOME = {
+    "InputError": "refbss._checks",
+    "LvbdConfig": "refbss.models.lvbd_config",
+    "LvbdLossConfig": "refbss.models.lvbd_config",
+    "RunConfig": "refbss.training.config",
+    "dump_toml": "refbss.config",
+    "load_config": "refbss.config",
+    "si_sdr": "refbss.evaluation.si_sdr",
+    "si_sdri": "refbss.evaluation.si_sdr",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'refbss' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))
