@@ -1,0 +1,1 @@
+"""Models: compositions of an engine's operators, with their configurations and parameters."""
