@@ -1,0 +1,288 @@
+"""Audio files in and out: WAV and FLAC, whole or block by block, never half written.
+
+Signals are arrays of shape (channels, N) with full scale at 1. Every failure is an InputError of one line that
+starts with the file's path. Files are written under a temporary name in the same folder and renamed at the end.
+Integer formats use the rule q = round(x 2^(bits-1)), x = q / 2^(bits-1), so what fits is read back as written.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import numpy as np
+import soundfile
+
+from refbss._checks import InputError, check_choice, check_integer
+from refbss._types import Array
+
+SUFFIXES = (".wav", ".flac", ".aif", ".aiff", ".ogg")
+"""Suffixes taken for audio when a folder is searched."""
+
+SUBTYPES = {"WAV": ("FLOAT", "DOUBLE", "PCM_16", "PCM_24", "PCM_32"), "FLAC": ("PCM_24", "PCM_16")}
+"""Sample formats that can be written; the first of each container is its default."""
+
+BITS = {"PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
+_UNKNOWN_SIZE = 0x7FFFF000  # writers to a pipe put this, 0x7FFFFFFF or 0xFFFFFFFF where the length is not known
+_LARGEST_WAV = 2**32 - 2**16
+
+
+class NotFiniteError(InputError):
+    """A file holds NaN or infinity."""
+
+
+def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
+    """Name, offset of the content and declared size of every chunk of a WAV or AIFF file."""
+    head = file.read(12)
+    order = {b"RIFF": "<", b"FORM": ">"}.get(head[:4])
+    offset = 12
+    while order:
+        file.seek(offset)
+        head = file.read(8)
+        if len(head) < 8:
+            return
+        size = struct.unpack(order + "I", head[4:])[0]
+        yield head[:4], offset + 8, size
+        offset += 8 + size + size % 2
+
+
+def _check_complete(path: Path) -> None:
+    """Refuse a WAV or AIFF file that ends before its samples do: libsndfile reads it without a word."""
+    with path.open("rb") as file:
+        for name, offset, size in _chunks(file):
+            held = path.stat().st_size - offset
+            if name in (b"data", b"SSND") and held < size < _UNKNOWN_SIZE:
+                raise InputError(f"{path}: is truncated, holds {held} of {size} bytes of samples")
+
+
+def _open(path: Path) -> soundfile.SoundFile:
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder, wanted an audio file")
+    try:
+        if path.stat().st_size == 0:
+            raise InputError(f"{path}: is empty (0 bytes), wanted an audio file")
+        _check_complete(path)
+        return soundfile.SoundFile(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except soundfile.LibsndfileError as error:
+        reason = error.error_string.rstrip(".")
+        raise InputError(f"{path}: is not audio that can be read ({reason}), wanted WAV or FLAC") from None
+
+
+class AudioReader:
+    """An audio file read block by block in constant memory; a context manager.
+
+    ``rate_hz``, ``channels`` and ``frames`` come from the header. Raises InputError: the file is missing, empty,
+    truncated, no audio or holds no samples; and, while reading, where a sample is not finite or the stream breaks.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._file = _open(self.path)
+        self.rate_hz: int = self._file.samplerate
+        self.channels: int = self._file.channels
+        self.frames: int = self._file.frames
+        self.position = 0
+        if self.frames == 0:
+            self.close()
+            raise InputError(f"{self.path}: holds no samples")
+
+    def seek(self, frame: int) -> None:
+        """Go to a frame; the next read starts there."""
+        check_integer(str(self.path), least=0, start=frame)
+        if frame > self.frames:
+            raise InputError(f"{self.path}: start is {frame}, the file has {self.frames} frames")
+        if frame != self.position:
+            try:
+                self.position = self._file.seek(frame)
+            except soundfile.LibsndfileError as error:
+                raise self._broken(error.error_string.rstrip(".")) from None
+
+    def read(self, frames: int, dtype: str = "float32") -> Array:
+        """The next ``frames`` frames, shape (channels, n); fewer at the end of the file, n = 0 past it."""
+        wanted = min(frames, self.frames - self.position)
+        try:
+            block: Array = self._file.read(wanted, dtype=dtype, always_2d=True).T
+        except soundfile.LibsndfileError as error:
+            raise self._broken(error.error_string.rstrip(".")) from None
+        if block.shape[1] < wanted:
+            raise self._broken(f"{block.shape[1]} of {wanted} frames came")
+        if not np.isfinite(block).all():
+            channel, frame = np.argwhere(~np.isfinite(block.T))[0][::-1]
+            value = block[channel, frame]
+            place = f"frame {self.position + frame}, channel {channel}"
+            raise NotFiniteError(f"{self.path}: holds {value} at {place}, wanted finite samples")
+        self.position += block.shape[1]
+        return block
+
+    def blocks(self, size: int, dtype: str = "float32") -> Iterator[Array]:
+        """The rest of the file in blocks (channels, size); the last may be shorter."""
+        check_integer(str(self.path), size=size)
+        while self.position < self.frames:
+            yield self.read(size, dtype)
+
+    def _broken(self, reason: str) -> InputError:
+        return InputError(
+            f"{self.path}: is truncated or damaged after frame {self.position} of {self.frames} ({reason})"
+        )
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> AudioReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def read_audio(
+    path: str | Path,
+    *,
+    start: int = 0,
+    frames: int | None = None,
+    resample_hz: int | None = None,
+    dtype: str = "float32",
+) -> tuple[Array, int]:
+    """Read an audio file: samples of shape (channels, N), float32 or float64, and the sample rate in Hz.
+
+    ``start`` and ``frames`` (at the file's own rate) read a part. With ``resample_hz`` the samples are brought to
+    that rate by a polyphase filter and that rate is returned. Raises InputError as AudioReader does, and where the
+    part lies outside the file.
+    """
+    check_choice(str(path), ("float32", "float64"), dtype=dtype)
+    with AudioReader(path) as reader:
+        reader.seek(start)
+        wanted = reader.frames - start if frames is None else frames
+        if wanted > reader.frames - start or wanted < 1:
+            raise InputError(f"{path}: frames is {wanted} from {start} on, the file has {reader.frames}")
+        samples, rate_hz = reader.read(wanted, dtype), reader.rate_hz
+    if resample_hz is None or resample_hz == rate_hz:
+        return samples, rate_hz
+    return resample(samples, rate_hz, resample_hz), resample_hz
+
+
+def resample(x: Array, rate_hz: int, wanted_hz: int) -> Array:
+    """Resample the last axis by scipy's polyphase filter: length ceil(N wanted_hz / rate_hz), dtype kept."""
+    from scipy.signal import resample_poly
+
+    check_integer("resample", rate_hz=rate_hz, wanted_hz=wanted_hz)
+    divisor = int(np.gcd(rate_hz, wanted_hz))
+    y: Array = resample_poly(x, wanted_hz // divisor, rate_hz // divisor, axis=-1)
+    return y.astype(x.dtype, copy=False)
+
+
+def _container(path: Path, subtype: str | None) -> tuple[str, str]:
+    container = path.suffix[1:].upper()
+    if container not in SUBTYPES:
+        raise InputError(f"{path}: suffix is {path.suffix!r}, wanted .wav or .flac")
+    if subtype is None:
+        return container, SUBTYPES[container][0]
+    check_choice(str(path), SUBTYPES[container], subtype=subtype)
+    return container, subtype
+
+
+class AudioWriter:
+    """An audio file written block by block; a context manager.
+
+    The samples go to a temporary name in the same folder. Leaving the ``with`` block renames it to ``path``; leaving
+    it by an exception removes it and keeps a file that was there before. The suffix chooses WAV (default FLOAT) or
+    FLAC (default PCM_24). Raises InputError: unknown suffix or subtype, a block of another shape, samples that are
+    not finite or would clip in an integer format (nothing is ever rescaled), a WAV file beyond 4 GiB, no samples.
+    """
+
+    def __init__(self, path: str | Path, rate_hz: int, *, channels: int = 1, subtype: str | None = None) -> None:
+        self.path = Path(path)
+        check_integer(str(path), rate_hz=rate_hz, channels=channels)
+        self.container, self.subtype = _container(self.path, subtype)
+        self.rate_hz, self.channels, self.frames = rate_hz, channels, 0
+        if not self.path.parent.is_dir():
+            raise InputError(f"{path}: cannot be written, the folder {self.path.parent} does not exist")
+        self._part = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
+        try:
+            self._file = soundfile.SoundFile(self._part, "w", rate_hz, channels, self.subtype, format=self.container)
+        except (OSError, soundfile.LibsndfileError) as error:
+            self._part.unlink(missing_ok=True)
+            raise InputError(f"{self.path}: cannot be written ({error})") from None
+
+    def write(self, block: Array) -> None:
+        """Append samples of shape (channels, n), or (n,) when there is one channel."""
+        x = np.atleast_2d(np.asarray(block))
+        if x.ndim != 2 or x.shape[0] != self.channels:
+            raise InputError(f"{self.path}: block has shape {np.shape(block)}, wanted ({self.channels}, n)")
+        bad = ~np.isfinite(x)
+        if bad.any():
+            channel, frame = np.argwhere(bad)[0]
+            place = f"frame {self.frames + frame}, channel {channel}"
+            raise InputError(f"{self.path}: block holds {x[channel, frame]} at {place}, wanted finite samples")
+        width = BITS.get(self.subtype, 64 if self.subtype == "DOUBLE" else 32) // 8
+        if self.container == "WAV" and (self.frames + x.shape[1]) * self.channels * width > _LARGEST_WAV:
+            raise InputError(f"{self.path}: passes 4 GiB, the most a WAV file can hold; wanted .flac")
+        self._file.write(self._samples(x).T)
+        self.frames += x.shape[1]
+
+    def _samples(self, x: Array) -> np.ndarray[Any, Any]:
+        """What libsndfile stores as it is: floats, or integers in the upper bits of an int32."""
+        if self.subtype not in BITS:
+            return x.astype(np.float64 if self.subtype == "DOUBLE" else np.float32)
+        bits = BITS[self.subtype]
+        full = 2.0 ** (bits - 1)
+        q = np.rint(x.astype(np.float64) * full)
+        over = (q >= full) | (q < -full)
+        if over.any():
+            channel, frame = np.argwhere(over)[0]
+            place = f"frame {self.frames + frame}, channel {channel}"
+            raise InputError(
+                f"{self.path}: sample {x[channel, frame]:.6g} at {place} would clip in {self.subtype}, "
+                "wanted magnitudes below 1; write float WAV or lower the level"
+            )
+        return (q.astype(np.int64) << (32 - bits)).astype(np.int32)
+
+    def close(self) -> None:
+        """Finish the file and give it its name. Raises InputError when no samples were written."""
+        self._file.close()
+        if self.frames == 0:
+            self._part.unlink(missing_ok=True)
+            raise InputError(f"{self.path}: no samples were written")
+        if self.subtype in ("FLOAT", "DOUBLE"):
+            _clear_time_stamp(self._part)
+        os.replace(self._part, self.path)
+
+    def discard(self) -> None:
+        """Stop and remove what was written; a file of that name from before stays."""
+        self._file.close()
+        self._part.unlink(missing_ok=True)
+
+    def __enter__(self) -> AudioWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, _: object, __: TracebackType | None) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.discard()
+
+
+def _clear_time_stamp(path: Path) -> None:
+    """libsndfile stamps the time of day on float WAV (PEAK chunk): zero it, equal samples then give equal bytes."""
+    with path.open("r+b") as file:
+        for name, offset, _ in list(_chunks(file)):
+            if name == b"PEAK":
+                file.seek(offset + 4)
+                file.write(bytes(4))
+
+
+def write_audio(path: str | Path, x: Array, rate_hz: int, subtype: str | None = None) -> None:
+    """Write samples of shape (channels, N) or (N,). Raises InputError as AudioWriter does."""
+    x = np.asarray(x)
+    channels = x.shape[0] if x.ndim == 2 else 1
+    with AudioWriter(path, rate_hz, channels=channels, subtype=subtype) as writer:
+        writer.write(x)

@@ -1,0 +1,67 @@
+"""Resampling of signals that come in pieces: the polyphase filter of ``audio_io.resample`` with a memory. [std]
+
+With up / down the ratio of the rates in lowest terms, L = 10 max(up, down) and h a Kaiser-windowed low-pass of 2 L + 1 taps,
+
+    y[m] = sum_k h[L + m down - k up] x[k],   m = 0 .. ceil(N up / down) - 1,
+
+which is scipy.signal.resample_poly. Output m needs the input up to sample (L + m down) / up, so outputs lag by half a
+filter, and an input sample is kept until no output needs it any more.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from refbss._checks import check_integer
+from refbss._types import Array
+
+
+class Resampler:
+    """Resamples along the last axis, piece by piece; the pieces together are what one call on the whole would give.
+
+    Sums run in float64, the output has the input's dtype. How the input was cut does not matter.
+    """
+
+    def __init__(self, rate_hz: int, wanted_hz: int) -> None:
+        from scipy.signal import firwin
+
+        check_integer("Resampler", rate_hz=rate_hz, wanted_hz=wanted_hz)
+        divisor = int(np.gcd(rate_hz, wanted_hz))
+        self.up, self.down = wanted_hz // divisor, rate_hz // divisor
+        widest = max(self.up, self.down)
+        self._half = 10 * widest
+        taps = firwin(2 * self._half + 1, 1.0 / widest, window=("kaiser", 5.0)) * self.up if widest > 1 else np.ones(1)
+        self._half = self._half if widest > 1 else 0
+        front = -self._half % self.down
+        self._taps = np.concatenate([np.zeros(front), taps])
+        self._delay = (self._half + front) // self.down
+        self._buffer: Array | None = None
+        self._start = self._received = self._given = 0
+
+    def push(self, x: Array) -> Array:
+        """Take x (..., n) and return the outputs that it completes, (..., k) with k possibly 0."""
+        self._buffer = x if self._buffer is None else np.concatenate([self._buffer, x], axis=-1)
+        self._received += x.shape[-1]
+        return self._until(max(self._given, (self._received * self.up - self._half - 1) // self.down + 1))
+
+    def finish(self) -> Array:
+        """Return the outputs that are left; zeros follow the last input. Call it once, after at least one push."""
+        return self._until(-(-self._received * self.up // self.down))
+
+    def _until(self, end: int) -> Array:
+        """Outputs up to ``end``, from the buffer, which starts at a multiple of ``down`` input samples."""
+        from scipy.signal import upfirdn
+
+        assert self._buffer is not None, "push comes before finish"
+        base = self._start // self.down * self.up
+        if end == self._given:
+            y: Array = self._buffer[..., :0]
+        else:
+            y = upfirdn(self._taps, self._buffer.astype(np.float64), self.up, self.down)
+            y = y[..., self._given - base + self._delay : end - base + self._delay]
+        self._given = end
+        oldest = max(0, -((self._half - end * self.down) // self.up))
+        start = min(oldest, self._received) // self.down * self.down
+        kept = self._buffer[..., start - self._start :]
+        y, self._buffer, self._start = y.astype(kept.dtype), kept, start
+        return y

@@ -1,0 +1,147 @@
+"""Layouts are recognised, splits are fixed and apart, and a folder that cannot be used says why."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from refbss import InputError
+from refbss.data.audio_io import write_audio
+from refbss.data.layouts import Corpus, Entry, only_speakers, open_corpus, with_splits
+
+Tones = Callable[..., Path]
+
+
+def counts(corpus: Corpus) -> dict[str, int]:
+    return dict(Counter(recording.split for recording in corpus.recordings))
+
+
+def test_fsdd(fsdd_dir: Path) -> None:
+    corpus = open_corpus(fsdd_dir)
+    assert corpus.layout == "fsdd"
+    assert corpus.speakers == ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
+    assert corpus.rates_hz == (8000,)
+    assert counts(corpus) == {"train": 2400, "validation": 300, "test": 300}
+    index = {"test": range(0, 5), "validation": range(45, 50), "train": range(5, 45)}
+    for recording in corpus.recordings:
+        assert int(recording.id.split("_")[2]) in index[recording.split]
+
+
+def test_fsdd_names_in_the_folder_itself(tones: Tones, tmp_path: Path) -> None:
+    """Without indices 45-49 the validation split is carved from train, never from test."""
+    folder = tmp_path / "digits"
+    folder.mkdir()
+    for number, path in enumerate(sorted((tones() / "speaker0").iterdir())):
+        shutil.copy(path, folder / f"{number % 10}_ann_{number}.wav")
+    shutil.copy(path, folder / "stray.wav")
+    corpus = open_corpus(folder)
+    assert (corpus.layout, corpus.name, corpus.speakers) == ("fsdd", "digits", ("ann",))
+    assert counts(corpus) == {"test": 5, "train": 4, "validation": 1}
+
+
+def test_one_folder_a_speaker(tones: Tones) -> None:
+    root = tones(speakers=2, count=20)
+    corpus = open_corpus(root)
+    assert corpus.layout == "speakers"
+    assert corpus.speakers == ("speaker0", "speaker1")
+    assert counts(corpus) == {"train": 32, "validation": 4, "test": 4}
+    assert {r.id for r in corpus.of_split("test").recordings} < {
+        f"speaker{s}/{n:02d}.wav" for s in (0, 1) for n in range(20)
+    }
+    assert open_corpus(root) == corpus
+
+
+def test_train_and_test_folders(tones: Tones) -> None:
+    root = tones()
+    for split, speakers in (("train", (0, 1)), ("test", (2,))):
+        (root / split).mkdir()
+        for speaker in speakers:
+            (root / f"speaker{speaker}").rename(root / split / f"speaker{speaker}")
+    corpus = open_corpus(root)
+    assert corpus.layout == "splits"
+    assert counts(corpus) == {"train": 18, "validation": 2, "test": 10}
+    assert corpus.of_split("test").speakers == ("speaker2",)
+
+
+@pytest.mark.parametrize("with_split", [False, True])
+def test_manifest(tones: Tones, tmp_path: Path, with_split: bool) -> None:
+    tones(speakers=1, count=10)
+    path = tmp_path / "list.csv"
+    rows = [
+        f"r{n},ann,tones/speaker0/{n:02d}.wav" + (f",{'test' if n < 3 else 'train'}" if with_split else "")
+        for n in range(10)
+    ]
+    path.write_text("\n".join(["id,speaker,path" + ",split" * with_split, *rows]) + "\n")
+    corpus = open_corpus(path)
+    assert (corpus.layout, corpus.name) == ("manifest", "list")
+    assert counts(corpus) == (
+        {"test": 3, "train": 6, "validation": 1} if with_split else {"test": 1, "train": 8, "validation": 1}
+    )
+    assert corpus.recordings[4].path == tmp_path / "tones" / "speaker0" / "04.wav"
+    path.rename(tmp_path / "manifest.csv")
+    assert open_corpus(tmp_path).recordings == corpus.recordings
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "has no rows"),
+        ("id,speaker,path\n", "has no rows"),
+        ("id,voice,path\na,b,c.wav\n", "row 2 has no speaker, wanted columns"),
+        ("id,speaker,path\na,b,c.wav\na,b,d.wav\n", "row 3 has id 'a' for the second time"),
+        ("id,speaker,path,split\na,b,c.wav,dev\n", "row 2 has split 'dev', wanted one of train, validation, test"),
+        ("id,speaker,path,split\na,b,c.wav,test\nd,b,e.wav,\n", "some rows have a split and some have none"),
+        ("id,speaker,path\na,b,gone.wav\n", r"1 of 1 recordings cannot be used; .*gone\.wav: no such file"),
+    ],
+)
+def test_bad_manifests(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "m.csv").write_text(text)
+    with pytest.raises(InputError, match=message):
+        open_corpus(tmp_path / "m.csv")
+
+
+def test_folders_that_are_no_corpus(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"gone: no such folder, wanted a folder of recordings"):
+        open_corpus(tmp_path / "gone")
+    with pytest.raises(InputError, match=r"holds no recordings in a layout that is known"):
+        open_corpus(tmp_path)
+    write_audio(tmp_path / "a.wav", np.ones(10) / 2, 8000)
+    with pytest.raises(InputError, match=r"a\.wav: is a file, wanted a folder"):
+        open_corpus(tmp_path / "a.wav")
+
+
+def test_recordings_that_cannot_be_used(tones: Tones) -> None:
+    root = tones(speakers=1, count=3)
+    (root / "speaker0" / "01.wav").write_bytes(b"")
+    write_audio(root / "speaker0" / "02.wav", np.zeros((2, 10)), 8000)
+    with pytest.raises(InputError, match=r"2 of 3 recordings cannot be used; see .*the first: .*01\.wav: is empty"):
+        open_corpus(root)
+
+
+def test_a_split_depends_on_the_ids_alone() -> None:
+    entries = [Entry(f"id{n}", f"speaker{n % 3}", Path("x.wav")) for n in range(90)]
+    split = {entry.id: entry.split for entry in with_splits(entries)}
+    again = {entry.id: entry.split for entry in with_splits(entries[::-1])}
+    assert split == again
+    for speaker in range(3):
+        own = Counter(split[f"id{n}"] for n in range(speaker, 90, 3))
+        assert own == {"train": 24, "validation": 3, "test": 3}
+
+
+def test_speakers_with_hardly_any_recordings_stay_in_train() -> None:
+    entries = with_splits([Entry(f"id{n}", "ann", Path("x.wav")) for n in range(2)])
+    assert [entry.split for entry in entries] == ["train", "train"]
+
+
+def test_only_some_speakers(voices: Corpus) -> None:
+    kept = only_speakers([voices], ["fay", "gus"])
+    assert [corpus.speakers for corpus in kept] == [("fay", "gus")]
+    with pytest.raises(InputError, match="speaker is 'bob', wanted one of arthur, "):
+        only_speakers([voices], ["bob"])
+    with pytest.raises(InputError, match="split is 'dev', wanted one of train, validation, test"):
+        voices.of_split("dev")
