@@ -1,0 +1,1 @@
+"""Training: configuration, optimiser, schedule, batch shards, checkpoints and the loop."""

@@ -1,0 +1,143 @@
+"""Checkpoints: a folder with model.safetensors, optim.safetensors and state.json, replaced whole or not at all.
+
+A new checkpoint is written under a temporary name, flushed to the disk, and renamed. A folder cannot be replaced in one
+step, so for an instant the old one stands under another name; whoever reads finds it there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from refbss._checks import InputError
+from refbss._version import __version__
+from refbss.config import load_config, to_dict
+from refbss.models.lvbd_params import init_params
+from refbss.models.params import Params, check_params
+from refbss.training.config import RunConfig
+from refbss.training.optimizers import AdamState
+
+FORMAT = "refbss-checkpoint/1"
+BUNDLED = Path(__file__).resolve().parents[1] / "models" / "bundled" / "lvbd-small"
+
+
+class Checkpoint(NamedTuple):
+    """A model, what is known of its training, and, unless the checkpoint is for use only, its optimiser."""
+
+    config: RunConfig
+    params: Params
+    optimizer: AdamState | None
+    state: dict[str, Any]
+
+
+def _temporary(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.new")
+
+
+def _previous(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.old")
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def save_checkpoint(
+    folder: Path, config: RunConfig, params: Params, optimizer: AdamState | None, state: dict[str, Any]
+) -> None:
+    """Write the checkpoint at ``folder``; at every instant a whole one, old or new, is on the disk.
+
+    ``state`` holds step, best and whatever else the run needs; config, sample rate and versions are added.
+    """
+    new, old = _temporary(folder), _previous(folder)
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    save_file(params, new / "model.safetensors")
+    if optimizer is not None:
+        moments = {f"m.{k}": v for k, v in optimizer.m.items()} | {f"v.{k}": v for k, v in optimizer.v.items()}
+        save_file(moments, new / "optim.safetensors")
+    record = {
+        "format": FORMAT,
+        "version": __version__,
+        "sample_rate_hz": config.model.sample_rate_hz,
+        **state,
+        "config": to_dict(config),
+    }
+    (new / "state.json").write_text(json.dumps(record, indent=1) + "\n")
+    for path in new.iterdir():
+        _flush(path)
+    if folder.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        folder.rename(old)
+    new.rename(folder)
+    _flush(folder.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def find_checkpoint(name: str | Path) -> Path:
+    """The checkpoint folder that a user means: ``bundled``, a run (its best, else its last), or a checkpoint itself.
+
+    Raises InputError when there is none.
+    """
+    if str(name) == "bundled":
+        return BUNDLED
+    run = Path(name)
+    for folder in (run, run / "best", run / "last"):
+        for candidate in (folder, _previous(folder)):
+            if (candidate / "state.json").is_file():
+                return candidate
+    raise InputError(f"model: {run} holds no checkpoint, wanted a run with best/ or last/, a checkpoint, or bundled")
+
+
+def last_checkpoint(run: Path) -> Path | None:
+    """The checkpoint that a run continues from, or None."""
+    for candidate in (run / "last", _previous(run / "last")):
+        if (candidate / "state.json").is_file():
+            return candidate
+    return None
+
+
+def _tensors(path: Path) -> Params:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as safetensors ({error}), wanted the file of a checkpoint") from None
+
+
+def load_checkpoint(name: str | Path, *, optimizer: bool = False) -> Checkpoint:
+    """Read a checkpoint; with ``optimizer`` its moments too.
+
+    Raises InputError that names the file when one is missing, damaged, or does not fit the configuration.
+    """
+    folder = find_checkpoint(name)
+    path = folder / "state.json"
+    try:
+        state = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}), wanted the state of a checkpoint") from None
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise InputError(
+            f"{path}: format is {state.get('format') if isinstance(state, dict) else state!r}, wanted {FORMAT}"
+        )
+    config = load_config(RunConfig, state.get("config", {}))
+    wanted = init_params(config.model, 0, loss_config=config.loss)
+    params = check_params(_tensors(folder / "model.safetensors"), wanted, str(folder / "model.safetensors"))
+    moments = None
+    if optimizer:
+        path = folder / "optim.safetensors"
+        names = [f"{kind}.{name}" for kind in "mv" for name in wanted]
+        both = check_params(_tensors(path), {name: wanted[name[2:]] for name in names}, str(path))
+        moments = AdamState(
+            {k: both[f"m.{k}"] for k in wanted}, {k: both[f"v.{k}"] for k in wanted}, int(state["step"])
+        )
+    return Checkpoint(config, params, moments, state)

@@ -1,0 +1,55 @@
+"""The mixtures of a run: which item a step trains on, and from which data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from refbss._checks import InputError
+from refbss._types import Array
+from refbss.data.layouts import Corpus
+from refbss.data.mixing import Batch, Item, MixConfig, Mixer, generator
+
+CHOICE, POSTERIOR = 64, 65
+"""Purposes of random numbers, beside those of the mixer."""
+
+
+class Examples:
+    """Mixtures of one or several corpora, each of speakers of one corpus. Items depend on their number alone."""
+
+    def __init__(
+        self, corpora: Sequence[Corpus], config: MixConfig, *, seed: int, split: str, weights: Sequence[float] = ()
+    ) -> None:
+        if weights and len(weights) != len(corpora):
+            raise InputError(
+                f"train: data_weights has {len(weights)} values, wanted {len(corpora)}, one per data folder"
+            )
+        shares = np.array(weights or [1.0] * len(corpora), dtype=np.float64)
+        self.seed = seed
+        self._edges = np.cumsum(shares / shares.sum())
+        self._mixers = [Mixer([corpus], config, seed=seed, split=split) for corpus in corpora]
+
+    def item(self, epoch: int, index: int) -> Item:
+        """Item ``index`` of an epoch."""
+        draw = generator(self.seed, epoch, index, CHOICE).random()
+        chosen = min(int(np.searchsorted(self._edges, draw, side="right")), len(self._mixers) - 1)
+        return self._mixers[chosen].item(epoch, index)
+
+    def batch(self, numbers: Sequence[int], epoch_items: int) -> Batch:
+        """The items with these running numbers, counted over all epochs."""
+        items = [self.item(number // epoch_items, number % epoch_items) for number in numbers]
+        return Batch(
+            tuple(item.id for item in items),
+            np.stack([item.mix for item in items]),
+            np.stack([item.sources for item in items]),
+            np.stack([item.noise for item in items]),
+            np.array([item.clean for item in items]),
+            tuple(item.recipe for item in items),
+        )
+
+
+def posterior_noise(seed: int, numbers: Sequence[int], shape: tuple[int, ...]) -> Array:
+    """Standard normal noise (B, *shape) in float32 for the posterior's samples, a function of seed and item alone."""
+    rows = [generator(seed, 0, number, POSTERIOR).standard_normal(shape, dtype=np.float32) for number in numbers]
+    return np.stack(rows)

@@ -1,0 +1,254 @@
+"""The training loop: steps, validation, log, checkpoints, and an end that loses nothing.
+
+A step is a function of the checkpoint and the configuration alone, so that a run which is killed and resumed is, bit
+for bit, the run that was not. A run given minutes instead of steps times its first steps, which the schedule's end does
+not reach yet, fixes its number of steps by that, and keeps it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from refbss._checks import InputError
+from refbss._types import Array
+from refbss.config import dump_toml, to_dict
+from refbss.data.layouts import Corpus
+from refbss.engine import engine
+from refbss.evaluation.si_sdr import mean_db, si_sdri
+from refbss.models import lvbd
+from refbss.models.lvbd_loss import LossResult, loss_and_grads
+from refbss.models.lvbd_params import init_params
+from refbss.models.params import Params
+from refbss.training.checkpoint import last_checkpoint, load_checkpoint, save_checkpoint
+from refbss.training.config import RunConfig
+from refbss.training.examples import Examples, posterior_noise
+from refbss.training.optimizers import AdamState, adam_init, adam_step, clip_gradients
+from refbss.training.schedule import learning_rate, temperature
+from refbss.training.shards import split, workers
+
+TIMED_STEPS, UNTIMED_STEPS = 20, 3
+"""A run given minutes times this many steps, after some that are not counted because kernels may compile in them."""
+
+
+class TrainingError(RuntimeError):
+    """The run cannot go on; the message says why and what is kept."""
+
+
+class Step(NamedTuple):
+    """What one step did."""
+
+    step: int
+    loss: float
+    terms: dict[str, float]
+    grad_norm: float
+    learning_rate: float
+    seconds: float
+    validation_db: float | None
+
+
+class Summary(NamedTuple):
+    """How a run ended: ``finished`` or ``stopped``."""
+
+    reason: str
+    step: int
+    steps: int
+    best_db: float | None
+    minutes: float
+
+
+class Trainer:
+    """One run in one folder. Raises InputError when the folder, the data or the configuration do not fit."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        corpora: Sequence[Corpus],
+        out: Path,
+        *,
+        minutes: float | None = None,
+        resume: bool = False,
+    ) -> None:
+        found = last_checkpoint(out)
+        if found is not None and not resume:
+            raise InputError(f"train: {out} holds a run, wanted another folder, or --resume to go on with it")
+        self.out, self.minutes = out, minutes
+        self.steps: int | None = None if minutes else config.train.steps
+        self.step, self.best, self.spent = 0, None, 0.0
+        if found is not None:
+            checkpoint = load_checkpoint(found, optimizer=True)
+            self._check_same(checkpoint.config, config, found)
+            self.params, state = checkpoint.params, checkpoint.state
+            assert checkpoint.optimizer is not None
+            self.optimizer: AdamState = checkpoint.optimizer
+            self.step, self.best, self.spent = int(state["step"]), state["best"], float(state["seconds"])
+            self.steps = state["steps"] if minutes or state["minutes"] else self.steps
+            self.minutes = minutes or state["minutes"]
+        else:
+            self.params = init_params(config.model, config.train.seed, loss_config=config.loss)
+            self.optimizer = adam_init(self.params)
+        self.config = config
+        seed, weights = config.train.seed, config.train.data_weights
+        self.examples = Examples(corpora, config.mix, seed=seed, split="train", weights=weights)
+        self.held_out = None
+        if config.train.validate_every:
+            self.held_out = Examples(corpora, config.mix, seed=seed, split="validation", weights=weights)
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "config.toml").write_text(dump_toml(config))
+        self._cut_log()
+
+    @staticmethod
+    def _check_same(stored: RunConfig, wanted: RunConfig, folder: Path) -> None:
+        """A resumed run must be the same run; how many workers it has and how often it saves are free."""
+        free = {"workers", "checkpoint_every"}
+        before, now = to_dict(stored), to_dict(wanted)
+        for section, values in before.items():
+            for key, value in values.items():
+                if section == "train" and key in free:
+                    continue
+                came = now[section][key]
+                if value != came:
+                    raise InputError(f"train: {section}.{key} is {came!r}, wanted {value!r} as in {folder}")
+
+    def _cut_log(self) -> None:
+        """Drop the lines of steps after the checkpoint: they will be made again."""
+        path = self.out / "log.jsonl"
+        lines = path.read_text().splitlines() if path.exists() else []
+        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= self.step]
+        path.write_text("".join(line + "\n" for line in kept))
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "step": self.step,
+            "steps": self.steps,
+            "minutes": self.minutes,
+            "seconds": self.spent,
+            "best": self.best,
+            "rng": {
+                "generator": "Philox",
+                "seed": self.config.train.seed,
+                "next_item": self.step * self.config.train.batch,
+            },
+        }
+
+    def save(self, name: str = "last") -> None:
+        """Write the checkpoint RUN/last or RUN/best."""
+        save_checkpoint(self.out / name, self.config, self.params, self.optimizer, self._state())
+
+    def _shard(self, numbers: Sequence[int], loss_config: Any) -> tuple[LossResult, tuple[str, ...]]:
+        config = self.config
+        batch = self.examples.batch(numbers, config.train.epoch_items)
+        frames = -(-batch.mix.shape[1] // config.model.hop)
+        eps = None
+        if config.model.sample:
+            eps = posterior_noise(config.train.seed, numbers, (config.model.sources, frames, config.model.latent))
+        result = loss_and_grads(
+            self.params,
+            batch.mix,
+            batch.sources,
+            eps,
+            batch.clean,
+            config=config.model,
+            loss_config=loss_config,
+            ops=engine(config.train.engine),
+            items=config.train.batch,
+        )
+        return result, batch.ids
+
+    def _advance(self, pool: Callable[..., list[Any]]) -> tuple[float, dict[str, float], float, float]:
+        """One optimiser step. Raises TrainingError, and changes nothing, when the loss or gradient is not finite."""
+        config = self.config.train
+        loss_config = dataclasses.replace(self.config.loss, temp=temperature(self.step, self.steps, self.config.loss))
+        first = self.step * config.batch
+        shards = [[first + i for i in part] for part in split(config.batch, config.shards)]
+        results = pool(lambda numbers: self._shard(numbers, loss_config), shards)
+        terms = {name: np.concatenate([r.terms[name] for r, _ in results]) for name in results[0][0].terms}
+        ids = [name for _, names in results for name in names]
+        grads: Params = dict(results[0][0].grads)
+        for result, _ in results[1:]:
+            grads = {name: grads[name] + result.grads[name] for name in grads}
+        grads, norm = clip_gradients(grads, config.clip_norm)
+        bad = [name for name, value in zip(ids, terms["loss"], strict=True) if not np.isfinite(value)]
+        if bad or not np.isfinite(norm):
+            kept = (
+                f"{self.out / 'last'} (step {self.step})" if last_checkpoint(self.out) else "nothing: no checkpoint yet"
+            )
+            what = f"loss of items {', '.join(bad)}" if bad else f"gradient of the items {', '.join(ids)}"
+            raise TrainingError(f"step {self.step + 1}: the {what} is not finite; kept: {kept}")
+        rate = learning_rate(self.step, self.steps, config)
+        self.params, self.optimizer = adam_step(
+            self.params,
+            grads,
+            self.optimizer,
+            learning_rate=rate,
+            beta1=config.beta1,
+            beta2=config.beta2,
+            eps=config.adam_eps,
+        )
+        return sum(r.loss for r, _ in results), {k: float(v.mean()) for k, v in terms.items()}, norm, rate
+
+    def validate(self, pool: Callable[..., list[Any]]) -> float:
+        """Mean SI-SDR in dB over the fixed held-out mixtures."""
+        assert self.held_out is not None
+        held_out, config = self.held_out, self.config
+
+        def score(index: int) -> Array:
+            item = held_out.item(0, index)
+            ops = engine(config.train.engine)
+            outputs, _ = lvbd.forward(self.params, item.mix[None], None, config=config.model, ops=ops)
+            return si_sdri(ref=item.sources, est=outputs.est[0], mix=item.mix, silent="nan").si_sdr_db
+
+        return mean_db(np.stack(pool(score, range(config.train.validation_items))), silent="skip")[0]
+
+    def run(self, report: Callable[[Step, int | None], None], stop: Callable[[], bool] = lambda: False) -> Summary:
+        """Train to the end, or until ``stop`` says so; then save. ``report`` hears of every step.
+
+        Raises TrainingError when the loss is not finite; the last checkpoint stays as it is.
+        """
+        config = self.config.train
+        timed: list[float] = []
+        with workers(config.workers) as pool, open(self.out / "log.jsonl", "a", encoding="utf-8") as log:
+            while self.steps is None or self.step < self.steps:
+                if stop():
+                    break
+                began = time.perf_counter()
+                loss, terms, norm, rate = self._advance(pool)
+                self.step += 1
+                timed.append(time.perf_counter() - began)
+                if self.steps is None and len(timed) >= UNTIMED_STEPS + TIMED_STEPS:
+                    self.steps = self._steps_in_time(float(np.mean(timed[UNTIMED_STEPS:])))
+                score = None
+                last = self.step == self.steps
+                if self.held_out is not None and (self.step % config.validate_every == 0 or last):
+                    score = self.validate(pool)
+                seconds = time.perf_counter() - began
+                self.spent += seconds
+                step = Step(self.step, loss, terms, norm, rate, seconds, score)
+                log.write(json.dumps(step._asdict()) + "\n")
+                log.flush()
+                if score is not None and (self.best is None or score > self.best):
+                    self.best = score
+                    self.save("best")
+                if self.step % config.checkpoint_every == 0 or last:
+                    self.save()
+                report(step, self.steps)
+        finished = self.steps is not None and self.step >= self.steps
+        if not finished:
+            self.save()
+        if finished and self.held_out is None:
+            self.save("best")
+        return Summary("finished" if finished else "stopped", self.step, self.steps or 0, self.best, self.spent / 60)
+
+    def _steps_in_time(self, seconds: float) -> int:
+        """Steps that fit into the minutes asked for, at the seconds a step measured, validation included."""
+        assert self.minutes is not None
+        config = self.config.train
+        share = config.validation_items / (3 * config.batch * config.validate_every) if config.validate_every else 0.0
+        left = self.minutes * 60 - self.spent
+        return self.step + max(1, int(left / (seconds * (1 + share))))
