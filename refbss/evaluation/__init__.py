@@ -1,0 +1,1 @@
+"""Metrics and reports: how good a separation is, under named conventions."""

@@ -1,0 +1,137 @@
+"""Scoring a separator on mixtures: SI-SDR and its improvement, utterance by utterance, with a confidence interval."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from refbss._checks import InputError
+from refbss._types import Array
+from refbss.data.mixing import Item
+from refbss.evaluation.si_sdr import mean_db, si_sdri
+
+Map = Callable[[Callable[[Any], Any], Sequence[Any]], list[Any]]
+"""Applies a function to every element, in order: ``map``, or threads that share the work."""
+
+TOGETHER = 16
+"""Utterances that are held in memory at a time."""
+INTERVAL = "95 percent confidence interval of the mean, Student t over utterances"
+
+
+class Score(NamedTuple):
+    """One utterance: SI-SDR (P,) and improvement (P,) of each reference in dB, NaN where a reference is silent."""
+
+    id: str
+    clean: bool
+    seconds: float
+    si_sdr_db: Array
+    si_sdri_db: Array
+    processing_s: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """Scores of all utterances and what they come to. ``skipped`` references were silent and are left out."""
+
+    utterances: tuple[Score, ...]
+    si_sdr_db: float
+    si_sdri_db: float
+    si_sdr_interval_db: tuple[float, float]
+    si_sdri_interval_db: tuple[float, float]
+    skipped: int
+    rtf: float
+    """Processing time of an utterance on one thread over its duration, all utterances together."""
+
+
+def score(separate: Callable[[Array], Array], item: Item, rate_hz: int) -> Score:
+    """Separate one mixture with ``separate`` (N,) -> (P, N) and score the estimates. Raises InputError."""
+    began = time.perf_counter()
+    est = separate(item.mix)
+    processing_s = time.perf_counter() - began
+    if est.shape != item.sources.shape:
+        raise InputError(f"evaluate: {item.id} has sources {item.sources.shape}, the model gives {est.shape}")
+    result = si_sdri(ref=item.sources, est=est, mix=item.mix, silent="nan")
+    seconds = len(item.mix) / rate_hz
+    return Score(item.id, item.clean, seconds, result.si_sdr_db, result.si_sdri_db, processing_s)
+
+
+def evaluate(
+    separate: Callable[[Array], Array],
+    items: Iterable[Item],
+    rate_hz: int,
+    *,
+    run: Map | None = None,
+    progress: Callable[[int, float], None] | None = None,
+) -> Report:
+    """Score every item, each by itself, so that the result does not depend on how ``run`` shares the work out.
+
+    ``progress`` hears the number of utterances done and their mean SI-SDR in dB. Raises InputError: no items, or an
+    item that does not fit the model.
+    """
+    share: Map = run or (lambda work, many: [work(one) for one in many])
+    source, scores = iter(items), list[Score]()
+    while group := list(islice(source, TOGETHER)):
+        scores += share(lambda item: score(separate, item, rate_hz), group)
+        if progress:
+            progress(len(scores), mean_db(np.stack([s.si_sdr_db for s in scores]), silent="skip")[0])
+    if not scores:
+        raise InputError("evaluate: there are no items, wanted at least 1")
+    return summarise(scores)
+
+
+def summarise(scores: Sequence[Score]) -> Report:
+    """Means over sources, then over utterances, and confidence intervals over utterances."""
+    sdr, improvement = (np.stack([getattr(s, name) for s in scores]) for name in ("si_sdr_db", "si_sdri_db"))
+    mean, skipped = mean_db(sdr, silent="skip")
+    return Report(
+        tuple(scores),
+        mean,
+        mean_db(improvement, silent="skip")[0],
+        interval(sdr),
+        interval(improvement),
+        skipped,
+        sum(s.processing_s for s in scores) / sum(s.seconds for s in scores),
+    )
+
+
+def interval(values: Array, level: float = 0.95) -> tuple[float, float]:
+    """Confidence interval of the mean over utterances of values (utterances, P), by Student's t. [std]
+
+    An utterance counts with the mean over its sources that are not NaN. NaN for fewer than two utterances or
+    infinite values.
+    """
+    from scipy.special import stdtrit
+
+    means = np.array([row[~np.isnan(row)].mean() for row in values if not np.isnan(row).all()])
+    if len(means) < 2 or not np.isfinite(means).all():
+        return math.nan, math.nan
+    reach = float(stdtrit(len(means) - 1, 0.5 + level / 2) * means.std(ddof=1) / math.sqrt(len(means)))
+    return float(means.mean()) - reach, float(means.mean()) + reach
+
+
+def write_csv(report: Report, path: Path) -> None:
+    """Write a row an utterance; a file of that name is replaced whole or not at all. Raises InputError."""
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: cannot be written, the folder {path.parent} does not exist")
+    sources = range(1, len(report.utterances[0].si_sdr_db) + 1)
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    columns = [f"{name}_{p}" for name in ("si_sdr_db", "si_sdri_db") for p in sources]
+    rows.writerow(["id", "clean", "seconds", "si_sdr_db", "si_sdri_db", *columns])
+    for utterance in report.utterances:
+        both = (utterance.si_sdr_db, utterance.si_sdri_db)
+        means = [mean_db(values, silent="skip")[0] for values in both]
+        numbers = [f"{value:.6f}" for value in (*means, *both[0], *both[1])]
+        rows.writerow([utterance.id, str(utterance.clean).lower(), f"{utterance.seconds:g}", *numbers])
+    part = path.with_name(f".{path.name}.new")
+    part.write_text(text.getvalue(), encoding="utf-8")
+    part.replace(path)
