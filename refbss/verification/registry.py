@@ -1,0 +1,61 @@
+"""The specification of every operator and loss, by name."""
+
+from __future__ import annotations
+
+from refbss.verification.spec import OpSpec
+from refbss.verification.specs import (
+    adaptive_separator,
+    conv1d,
+    conv_transpose1d,
+    fisher,
+    gaussian_kl,
+    gru,
+    layer_norm,
+    linear,
+    memory_activity,
+    memory_read,
+    memory_separator,
+    memory_write,
+    mixture_consistency,
+    pit,
+    prelu,
+    reparameterise,
+    si_sdr,
+    sigmoid,
+    silent,
+    sinkhorn_assignment,
+    softmax_assignment,
+    softmax_permutation,
+    softplus,
+    tanh,
+    utterance_similarity,
+)
+
+MODULES = (
+    conv1d,
+    conv_transpose1d,
+    gru,
+    layer_norm,
+    linear,
+    prelu,
+    sigmoid,
+    tanh,
+    softplus,
+    reparameterise,
+    memory_read,
+    memory_activity,
+    memory_write,
+    adaptive_separator,
+    memory_separator,
+    si_sdr,
+    silent,
+    pit,
+    softmax_assignment,
+    sinkhorn_assignment,
+    softmax_permutation,
+    utterance_similarity,
+    mixture_consistency,
+    gaussian_kl,
+    fisher,
+)
+SPECS: dict[str, OpSpec] = {module.SPEC.name: module.SPEC for module in MODULES}

@@ -1,0 +1,50 @@
+"""What tanh must satisfy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.special import expit
+
+from refbss._types import Array
+from refbss.ops.activations import tanh_backward, tanh_forward
+from refbss.verification.draw import normal
+from refbss.verification.spec import Arrays, Backward, Case, Fault, Forward, OpSpec
+
+
+def oracle(x: Array) -> tuple[Array, ...]:
+    """2 / (1 + exp(-2x)) - 1."""
+    return (np.asarray(2.0 * expit(2.0 * x) - 1.0),)
+
+
+def draw(*shape: int, scale: float = 1.5) -> Any:
+    """Return the function that draws an array of this shape."""
+
+    def arrays(rng: np.random.Generator) -> Arrays:
+        return {"x": normal(rng, *shape, scale=scale)}
+
+    return arrays
+
+
+def sigmoid_derivative(forward: Forward, backward: Backward) -> tuple[Forward, Backward]:
+    """The derivative of the sigmoid instead."""
+
+    def faulty_backward(dy: Array, cache: Any) -> Any:
+        grads = backward(dy, cache)
+        return grads._replace(dx=(dy * cache.y * (1.0 - cache.y)).astype(dy.dtype))
+
+    return forward, faulty_backward
+
+
+SPEC = OpSpec(
+    name="tanh",
+    forward=tanh_forward,
+    backward=tanh_backward,
+    oracle=oracle,
+    outputs=("y",),
+    differentiable=("x",),
+    cases=(Case("vector", draw(5)), Case("four axes", draw(2, 1, 3, 2)), Case("saturated", draw(6, scale=12.0))),
+    faults=(Fault("derivative of the sigmoid, y (1 - y)", "differences", sigmoid_derivative),),
+    free_axes=("x",),
+)
