@@ -51,6 +51,18 @@ def check_arrays(op: str, **arguments: tuple[Any, str]) -> dict[str, int]:
     return sizes
 
 
+def check_cotangents(op: str, dtype: np.dtype[Any], **arguments: tuple[Any, tuple[int, ...]]) -> None:
+    """Check that every cotangent has the shape of its output and the dtype of the forward pass. Raises InputError."""
+    for name, (array, shape) in arguments.items():
+        if not isinstance(array, np.ndarray):
+            came = type(array).__name__
+            raise InputError(f"{op} backward: {name} is a {came}, wanted a NumPy array of shape {shape}")
+        if array.shape != tuple(shape):
+            raise InputError(f"{op} backward: {name} has shape {array.shape}, wanted {tuple(shape)} as the output has")
+        if array.dtype != dtype:
+            raise InputError(f"{op} backward: {name} has dtype {array.dtype}, wanted {dtype} as the forward pass had")
+
+
 def check_integer(op: str, *, least: int = 1, **arguments: Any) -> None:
     """Check that every argument is an integer of at least ``least``. Raises InputError."""
     for name, value in arguments.items():

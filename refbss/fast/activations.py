@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from refbss._checks import check_arrays
+from refbss._checks import check_arrays, check_cotangents
 from refbss._types import Array
 from refbss.ops.activations import ActivationCache, ActivationGrads
 
@@ -16,10 +16,10 @@ def sigmoid_forward(x: Array) -> tuple[Array, ActivationCache]:
         y = np.exp(-x)
     y += 1
     y = np.divide(1, y, out=y) if y.ndim else np.asarray(1 / y, dtype=x.dtype)
-    return y, ActivationCache(y)
+    return y, ActivationCache(y, x.dtype)
 
 
 def sigmoid_backward(dy: Array, cache: ActivationCache) -> ActivationGrads:
     """As refbss.ops.activations.sigmoid_backward."""
-    check_arrays("sigmoid backward", dy=(dy, " ".join(map(str, cache.y.shape))), y=(cache.y, "..."))
+    check_cotangents("sigmoid", cache.dtype, dy=(dy, cache.y.shape))
     return ActivationGrads(dy * (cache.y * (1 - cache.y)))

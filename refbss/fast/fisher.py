@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 
 from refbss import priors
-from refbss._checks import check_arrays
+from refbss._checks import check_cotangents
 from refbss._jit import fast_kernel
 from refbss._types import Array
 from refbss.losses import fisher as law
-from refbss.losses._broadcast import axes_of, sum_to_shape
+from refbss.losses._broadcast import sum_to_shape
 from refbss.losses.fisher import FisherCache, FisherGrads, check_fisher
 
 
@@ -108,7 +108,7 @@ def fisher_backward(df: Array, cache: FastFisherCache | FisherCache) -> FisherGr
     if isinstance(cache, FisherCache):
         return law.fisher_backward(df, cache)
     mu, log_r, shape, eps, sig, z, a, u, family, offset = cache
-    check_arrays("fisher backward", mu=(mu, "... D"), df=(df, axes_of(mu[..., 0])))
+    check_cotangents("fisher", mu.dtype, df=(df, mu.shape[:-1]))
     prior, arguments = priors.get(family), (u, mu.shape[-1], float(shape[0]), offset)
     phi, phi_1 = (f(*arguments).astype(mu.dtype) for f in (prior.phi, prior.phi_1))
     dmu, dlog_var, dlog_r = np.empty_like(z), np.empty_like(z), np.empty_like(z)

@@ -26,8 +26,9 @@ def _exp_minus(x: Any) -> Any:
 
 @overload(_exp_minus)
 def _exp_minus_overload(x: Any) -> Any:
-    if x != types.float32:
-        return lambda x: math.exp(-x)
+
+    def library(x: Any) -> Any:
+        return math.exp(-x)
 
     def polynomial(x: Any) -> Any:
         """2^k times a polynomial for 2^f, k the nearest integer to -x / log 2; arguments beyond +-87 are held there."""
@@ -45,7 +46,7 @@ def _exp_minus_overload(x: Any) -> Any:
         p = p * f + np.float32(1.0)
         return np.int32(np.float32(p).view(np.int32) + np.int32(k << np.int32(23))).view(np.float32)
 
-    return polynomial
+    return polynomial if x == types.float32 else library
 
 
 @fast_kernel

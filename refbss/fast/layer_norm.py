@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from refbss._checks import check_arrays, check_number
+from refbss._checks import check_arrays, check_cotangents, check_number
 from refbss._jit import fast_kernel
 from refbss._types import Array
 from refbss.ops.layer_norm import LayerNormCache, LayerNormGrads
@@ -68,7 +68,7 @@ def layer_norm_forward(x: Array, gamma: Array, beta: Array, *, eps: float = 1e-5
 def layer_norm_backward(dy: Array, cache: LayerNormCache) -> LayerNormGrads:
     """As refbss.ops.layer_norm.layer_norm_backward."""
     xhat, inverse, gamma = cache
-    check_arrays("layer_norm backward", dy=(dy, " ".join(map(str, xhat.shape))), gamma=(gamma, "C"))
+    check_cotangents("layer_norm", gamma.dtype, dy=(dy, xhat.shape))
     flat = (-1, dy.shape[-1])
     rows = np.ascontiguousarray(dy).reshape(flat)
     dx, dgamma, dbeta = np.empty_like(rows), np.zeros_like(gamma), np.zeros_like(gamma)

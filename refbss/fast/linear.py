@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from refbss._checks import check_arrays
+from refbss._checks import check_arrays, check_cotangents
 from refbss._types import Array
 from refbss.ops.linear import LinearCache, LinearGrads
 
@@ -18,6 +18,6 @@ def linear_forward(x: Array, w: Array, b: Array) -> tuple[Array, LinearCache]:
 def linear_backward(dy: Array, cache: LinearCache) -> LinearGrads:
     """As refbss.ops.linear.linear_backward."""
     x, w = cache
-    check_arrays("linear backward", dy=(dy, "... O"), x=(x, "... I"), w=(w, "O I"))
+    check_cotangents("linear", x.dtype, dy=(dy, (*x.shape[:-1], w.shape[0])))
     rows = dy.reshape(-1, dy.shape[-1])
     return LinearGrads(dy @ w, rows.T @ x.reshape(-1, x.shape[-1]), rows.sum(axis=0))

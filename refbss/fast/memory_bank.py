@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refbss._checks import check_arrays, check_number
+from refbss._checks import check_arrays, check_cotangents, check_number
 from refbss._jit import fast_kernel
 from refbss._types import Array
 from refbss.ops.memory_bank import MemoryWriteGrads
@@ -122,8 +122,7 @@ def memory_write_forward(
 def memory_write_backward(dm_new: Array, dq_new: Array, cache: FastMemoryWriteCache) -> MemoryWriteGrads:
     """As refbss.ops.memory_bank.memory_write_backward."""
     m, q, mu, eta, e, a, total, zbar, qbar, e0 = cache
-    axes = " ".join(map(str, m.shape))
-    check_arrays("memory_write backward", dm_new=(dm_new, axes), dq_new=(dq_new, axes), m=(m, axes))
+    check_cotangents("memory_write", m.dtype, dm_new=(dm_new, m.shape), dq_new=(dq_new, m.shape))
     dtype = mu.dtype
     dm, dq, dmu = np.empty_like(m), np.empty_like(m), np.empty(mu.shape, dtype)
     deta, scratch = np.zeros(eta.shape, dtype), np.empty((2, mu.shape[-1]), dtype)

@@ -11,11 +11,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refbss._checks import check_arrays, check_integer, check_number
+from refbss._checks import check_integer, check_number
 from refbss._jit import fast_kernel
 from refbss._types import Array
 from refbss.fast.memory_bank import FastMemoryWriteCache, memory_write_backward, memory_write_forward
-from refbss.ops.memory_separator import MemorySeparatorGrads, check_memory_separator
+from refbss.ops.memory_separator import (
+    MemorySeparatorGrads,
+    check_memory_separator,
+    check_memory_separator_cotangents,
+)
 
 
 class FastMemorySeparatorCache(NamedTuple):
@@ -113,15 +117,8 @@ def memory_separator_backward(
     x, g, a, read, v, w, reads, writes, state, block, truncate = cache
     batch, sources, frames_all, channels = w.shape
     latent, blocks = v.shape[0] // 2, -(-frames_all // block)
-    axes = f"{batch} {sources} {frames_all} {latent}"
-    states = f"{batch} {sources} {blocks + 1} {state[2]} {latent}"
-    check_arrays(
-        "memory_separator backward",
-        dmu=(dmu, axes),
-        dl=(dl, axes),
-        dm_blocks=(dm_blocks, states),
-        dq_blocks=(dq_blocks, states),
-    )
+    shape, states = (batch, sources, frames_all, latent), (batch, sources, blocks + 1, *state[2:])
+    check_memory_separator_cotangents(dmu, dl, dm_blocks, dq_blocks, shape, states, x.dtype)
     dy = np.concatenate([dmu, dl], axis=-1)
     ds, dx = np.empty_like(w), np.empty(x.shape, dtype=x.dtype)
     dm, dq = dm_blocks[:, :, -1], dq_blocks[:, :, -1]

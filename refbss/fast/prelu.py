@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from refbss._checks import check_arrays
+from refbss._checks import check_cotangents
 from refbss._jit import fast_kernel
 from refbss._types import Array
 from refbss.fast._layout import channels_first, channels_last
@@ -44,7 +44,7 @@ def prelu_forward(x: Array, a: Array) -> tuple[Array, PreluCache]:
 def prelu_backward(dy: Array, cache: PreluCache) -> PreluGrads:
     """As refbss.ops.prelu.prelu_backward; dx is laid out channels last."""
     x, a = cache
-    check_arrays("prelu backward", dy=(dy, " ".join(map(str, x.shape))), x=(x, "B C N"))
+    check_cotangents("prelu", x.dtype, dy=(dy, x.shape))
     xl, dyl, channels = channels_last(x), channels_last(dy), x.shape[1]
     dx, da = np.empty_like(xl), np.zeros(channels, dtype=x.dtype)
     flat = (-1, channels)

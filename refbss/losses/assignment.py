@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from refbss._checks import InputError, check_arrays, check_integer, check_number
+from refbss._checks import InputError, check_arrays, check_cotangents, check_integer, check_number
 from refbss._types import Array
 
 
@@ -95,7 +95,7 @@ def pit_forward(cost: Array) -> tuple[Array, Array, PitCache]:
 def pit_backward(dloss: Array, cache: PitCache) -> PitGrads:
     """Pull the cotangent dloss (B,) back to cost. Raises InputError on shapes or dtypes."""
     (assignment,) = cache
-    check_arrays("pit backward", assignment=(assignment, "B P P"), dloss=(dloss, "B"))
+    check_cotangents("pit", assignment.dtype, dloss=(dloss, assignment.shape[:1]))
     dcost = dloss.astype(np.float64)[:, None, None] / assignment.shape[1] * assignment  # (assignment.3)
     return PitGrads(dcost.astype(assignment.dtype))
 
@@ -118,7 +118,7 @@ def softmax_assignment_forward(
 def softmax_assignment_backward(dloss: Array, cache: SoftmaxAssignmentCache) -> SoftmaxAssignmentGrads:
     """Pull the cotangent dloss (B,) back to cost and score. Raises InputError on shapes or dtypes."""
     cost, pi, temp = cache
-    check_arrays("softmax_assignment backward", cost=(cost, "B P J"), dloss=(dloss, "B"))
+    check_cotangents("softmax_assignment", cost.dtype, dloss=(dloss, cost.shape[:1]))
     dmean = dloss.astype(np.float64)[:, None, None] / cost.shape[2]
     dcost = dmean * pi  # (assignment.6)
     dpi = dmean * cost.astype(np.float64)  # (assignment.7)
@@ -152,7 +152,7 @@ def sinkhorn_assignment_forward(
 def sinkhorn_assignment_backward(dloss: Array, cache: SinkhornAssignmentCache) -> SinkhornAssignmentGrads:
     """Pull the cotangent dloss (B,) back to cost, through every step. Raises InputError on shapes or dtypes."""
     cost, row_plans, column_plans, temp = cache
-    check_arrays("sinkhorn_assignment backward", cost=(cost, "B P P"), dloss=(dloss, "B"))
+    check_cotangents("sinkhorn_assignment", cost.dtype, dloss=(dloss, cost.shape[:1]))
     dmean = dloss.astype(np.float64)[:, None, None] / cost.shape[1]
     pi = column_plans[-1]
     dcost = dmean * pi  # (assignment.13)

@@ -26,7 +26,7 @@ from typing import NamedTuple
 import numpy as np
 
 from refbss import priors
-from refbss._checks import InputError, check_arrays, check_choice, check_number
+from refbss._checks import InputError, check_arrays, check_choice, check_cotangents, check_number
 from refbss._types import Array
 from refbss.losses._broadcast import axes_of, check_broadcast, sum_to_shape
 
@@ -156,7 +156,7 @@ def _value(form: str, score: Score, prior: ModuleType, shape: float, offset: flo
 def fisher_backward(df: Array, cache: FisherCache) -> FisherGrads:
     """Pull the cotangent df (...,) back to mu, log_var, log_r and shape. Raises InputError on shapes or dtypes."""
     mu, log_r, shape, score, family, form, offset = cache
-    check_arrays("fisher backward", mu=(mu, "... D"), df=(df, axes_of(mu[..., 0])))
+    check_cotangents("fisher", mu.dtype, df=(df, mu.shape[:-1]))
     eps, sig, z, a, u, phi, _ = score
     prior, arguments = priors.get(family), (u, z.shape[-1], float(shape[0]), offset)
     d = df.astype(np.float64)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refbss._checks import check_arrays
+from refbss._checks import check_arrays, check_cotangents
 from refbss._types import Array
 from refbss.losses._broadcast import axes_of, check_broadcast, sum_to_shape
 
@@ -51,7 +51,7 @@ def gaussian_kl_forward(mu: Array, log_var: Array, log_r: Array) -> tuple[Array,
 def gaussian_kl_backward(dkl: Array, cache: GaussianKlCache) -> GaussianKlGrads:
     """Pull the cotangent dkl (...,) back to mu, log_var and log_r. Raises InputError on shapes or dtypes."""
     mu, log_var, log_r = cache
-    check_arrays("gaussian_kl backward", mu=(mu, "... D"), dkl=(dkl, axes_of(mu[..., 0])))
+    check_cotangents("gaussian_kl", mu.dtype, dkl=(dkl, mu.shape[:-1]))
     m, lv, lr = mu.astype(np.float64), log_var.astype(np.float64), log_r.astype(np.float64)
     d = dkl.astype(np.float64)[..., None]
     dmu = d * m * np.exp(-lr)  # (kl.2)

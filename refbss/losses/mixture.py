@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refbss._checks import check_arrays
+from refbss._checks import check_arrays, check_cotangents
 from refbss._types import Array
 
 TINY = 1e-30
@@ -49,7 +49,7 @@ def mixture_consistency_forward(est: Array, mix: Array) -> tuple[Array, MixtureC
 def mixture_consistency_backward(dloss: Array, cache: MixtureConsistencyCache) -> MixtureConsistencyGrads:
     """Pull the cotangent dloss (B,) back to est. Raises InputError on shapes or dtypes."""
     est, unexplained, mix_energy = cache
-    check_arrays("mixture_consistency backward", est=(est, "B P N"), dloss=(dloss, "B"))
+    check_cotangents("mixture_consistency", est.dtype, dloss=(dloss, est.shape[:1]))
     dsum = -2.0 * (dloss.astype(np.float64) / mix_energy)[:, None] * unexplained  # (mixture.3)
     dest = np.repeat(dsum[:, None, :], est.shape[1], axis=1)
     return MixtureConsistencyGrads(dest.astype(est.dtype))

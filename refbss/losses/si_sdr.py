@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refbss._checks import check_arrays, check_number
+from refbss._checks import check_arrays, check_cotangents, check_number
 from refbss._types import Array
 
 TINY = 1e-30
@@ -65,7 +65,7 @@ def si_sdr_forward(est: Array, ref: Array, *, eps: float = 1e-8) -> tuple[Array,
 def si_sdr_backward(dloss: Array, cache: SiSdrCache) -> SiSdrGrads:
     """Pull the cotangent dloss (B, P, J) back to est. Raises InputError on shapes or dtypes."""
     est, ref, eps, inner, ref_energy, signal, residual = cache
-    check_arrays("si_sdr backward", est=(est, "B P N"), ref=(ref, "B J N"), dloss=(dloss, "B P J"))
+    check_cotangents("si_sdr", est.dtype, dloss=(dloss, (*est.shape[:2], ref.shape[1])))
     e, s, d = est.astype(np.float64), ref.astype(np.float64), dloss.astype(np.float64)
     dg = -DB * d * (1.0 / signal + 1.0 / residual)  # (si_sdr.4)
     dq = -DB * d * (eps / signal - (1.0 + eps) / residual)  # (si_sdr.5)

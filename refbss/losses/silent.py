@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refbss._checks import check_arrays, check_number
+from refbss._checks import check_arrays, check_cotangents, check_number
 from refbss._types import Array
 
 TINY = 1e-30
@@ -51,6 +51,6 @@ def silent_forward(est: Array, mix: Array, *, floor: float = 1e-3) -> tuple[Arra
 def silent_backward(dloss: Array, cache: SilentCache) -> SilentGrads:
     """Pull the cotangent dloss (B, P) back to est. Raises InputError on shapes or dtypes."""
     est, floored = cache
-    check_arrays("silent backward", est=(est, "B P N"), dloss=(dloss, "B P"))
+    check_cotangents("silent", est.dtype, dloss=(dloss, est.shape[:2]))
     dest = (2.0 * DB * dloss.astype(np.float64) / floored)[:, :, None] * est.astype(np.float64)  # (silent.2)
     return SilentGrads(dest.astype(est.dtype))

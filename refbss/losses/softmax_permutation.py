@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refbss._checks import InputError, check_arrays, check_integer, check_number
+from refbss._checks import InputError, check_arrays, check_cotangents, check_integer, check_number
 from refbss._types import Array
 
 TINY = 1e-30
@@ -152,7 +152,7 @@ def _difference_backward(ddelta: Array, half: int) -> Array:
 def softmax_permutation_backward(dloss: Array, cache: SoftmaxPermutationCache) -> SoftmaxPermutationGrads:
     """Pull the cotangent dloss (B,) back to est. Raises InputError on shapes or dtypes."""
     est, similar, pi, activity, temp, weights = cache
-    check_arrays("softmax_permutation backward", est=(est, "B P N"), dloss=(dloss, "B"))
+    check_cotangents("softmax_permutation", est.dtype, dloss=(dloss, est.shape[:1]))
     d = dloss.astype(np.float64)[:, None, None, None]
     dpi = np.zeros_like(pi)
     for r, lam in enumerate(weights):
@@ -186,7 +186,7 @@ def utterance_similarity_forward(
 def utterance_similarity_backward(dc: Array, cache: UtteranceSimilarityCache) -> UtteranceSimilarityGrads:
     """Pull the cotangent dc (B, P, J) back to est. Raises InputError on shapes or dtypes."""
     est, similar = cache
-    check_arrays("utterance_similarity backward", est=(est, "B P N"), dc=(dc, "B P J"))
+    check_cotangents("utterance_similarity", est.dtype, dc=(dc, similar.c.shape[:3]))
     return UtteranceSimilarityGrads(_similarity_backward(dc.astype(np.float64)[..., None], similar, est))
 
 

@@ -9,18 +9,19 @@ No argument overflows: the exponentials are taken of -|x| only. Source: [std]. f
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from refbss._checks import check_arrays
+from refbss._checks import check_arrays, check_cotangents
 from refbss._types import Array
 
 
 class ActivationCache(NamedTuple):
-    """The output of the forward pass, which is all that the derivatives need, in float64."""
+    """The output of the forward pass in float64, which is all that the derivatives need, and the dtype of the call."""
 
     y: Array
+    dtype: np.dtype[Any]
 
 
 class ActivationGrads(NamedTuple):
@@ -34,20 +35,16 @@ def _stable_sigmoid(x: Array) -> Array:
     return np.where(x >= 0, 1.0, small) / (1.0 + small)
 
 
-def _check_cotangent(op: str, dy: Array, y: Array) -> None:
-    check_arrays(f"{op} backward", dy=(dy, " ".join(map(str, y.shape))))
-
-
 def sigmoid_forward(x: Array) -> tuple[Array, ActivationCache]:
     """Logistic sigmoid. Returns y of the shape of x and the cache. Raises InputError on the dtype."""
     check_arrays("sigmoid", x=(x, "..."))
     y = _stable_sigmoid(x.astype(np.float64))  # (sigmoid.1)
-    return y.astype(x.dtype), ActivationCache(y)
+    return y.astype(x.dtype), ActivationCache(y, x.dtype)
 
 
 def sigmoid_backward(dy: Array, cache: ActivationCache) -> ActivationGrads:
     """Pull the cotangent dy back to x. Raises InputError on shape or dtype."""
-    _check_cotangent("sigmoid", dy, cache.y)
+    check_cotangents("sigmoid", cache.dtype, dy=(dy, cache.y.shape))
     dx = dy * cache.y * (1.0 - cache.y)  # (sigmoid.2)
     return ActivationGrads(dx.astype(dy.dtype))
 
@@ -56,12 +53,12 @@ def tanh_forward(x: Array) -> tuple[Array, ActivationCache]:
     """Hyperbolic tangent. Returns y of the shape of x and the cache. Raises InputError on the dtype."""
     check_arrays("tanh", x=(x, "..."))
     y = np.tanh(x.astype(np.float64))  # (tanh.1)
-    return y.astype(x.dtype), ActivationCache(y)
+    return y.astype(x.dtype), ActivationCache(y, x.dtype)
 
 
 def tanh_backward(dy: Array, cache: ActivationCache) -> ActivationGrads:
     """Pull the cotangent dy back to x. Raises InputError on shape or dtype."""
-    _check_cotangent("tanh", dy, cache.y)
+    check_cotangents("tanh", cache.dtype, dy=(dy, cache.y.shape))
     dx = dy * (1.0 - cache.y**2)  # (tanh.2)
     return ActivationGrads(dx.astype(dy.dtype))
 
@@ -71,11 +68,11 @@ def softplus_forward(x: Array) -> tuple[Array, ActivationCache]:
     check_arrays("softplus", x=(x, "..."))
     x64 = x.astype(np.float64)
     y = np.maximum(x64, 0.0) + np.log1p(np.exp(-np.abs(x64)))  # (softplus.1)
-    return y.astype(x.dtype), ActivationCache(y)
+    return y.astype(x.dtype), ActivationCache(y, x.dtype)
 
 
 def softplus_backward(dy: Array, cache: ActivationCache) -> ActivationGrads:
     """Pull the cotangent dy back to x. Raises InputError on shape or dtype."""
-    _check_cotangent("softplus", dy, cache.y)
+    check_cotangents("softplus", cache.dtype, dy=(dy, cache.y.shape))
     dx = dy * -np.expm1(-cache.y)  # (softplus.2)
     return ActivationGrads(dx.astype(dy.dtype))

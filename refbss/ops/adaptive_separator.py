@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refbss._checks import check_arrays
+from refbss._checks import check_arrays, check_cotangents
 from refbss._types import Array
 from refbss.ops.activations import ActivationCache, sigmoid_backward, sigmoid_forward
 
@@ -87,15 +87,15 @@ def adaptive_separator_forward(
 def adaptive_separator_backward(dmu: Array, dl: Array, cache: AdaptiveSeparatorCache) -> AdaptiveSeparatorGrads:
     """Pull the cotangents dmu and dl (B, P, T, D) back to all arrays. Raises InputError on shapes or dtypes."""
     x, g, r, a, read, v, w, dtype = cache
-    axes = " ".join(map(str, (*w.shape[:3], v.shape[0] // 2)))
-    check_arrays("adaptive_separator backward", dmu=(dmu, axes), dl=(dl, axes))
+    shape = (*w.shape[:3], v.shape[0] // 2)
+    check_cotangents("adaptive_separator", dtype, dmu=(dmu, shape), dl=(dl, shape))
     dy = np.concatenate([dmu, dl], axis=-1).astype(np.float64)
     du = np.einsum("dm,bptd->bptm", v, dy)  # (separator.4)
     dv = np.einsum("bptd,bptm->dm", dy, w * x[:, None])  # (separator.4)
     db = dy.sum(axis=(0, 1, 2))  # (separator.4)
     dx = (w * du).sum(axis=1)  # (separator.5)
     dw = x[:, None] * du  # (separator.5)
-    ds = sigmoid_backward(dw, ActivationCache(w)).dx  # (separator.6)
+    ds = sigmoid_backward(dw, ActivationCache(w, w.dtype)).dx  # (separator.6)
     dg = np.einsum("pmh,bptm->bth", a, ds)  # (separator.7)
     da = np.einsum("bptm,bth->pmh", ds, g)  # (separator.7)
     dc = ds.sum(axis=(0, 2))  # (separator.7)

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refbss._checks import InputError, check_arrays, check_integer
+from refbss._checks import InputError, check_arrays, check_cotangents, check_integer
 from refbss._jit import kernel
 from refbss._types import Array
 
@@ -96,7 +96,7 @@ def check_conv1d_cotangent(dy: Array, cache: Conv1dCache) -> None:
     batch, _, samples = cache.x.shape
     outputs, _, taps = cache.w.shape
     frames = output_length(samples, taps, cache.stride, cache.pad_left)
-    check_arrays("conv1d backward", dy=(dy, f"{batch} {outputs} {frames}"), x=(cache.x, "B C N"))
+    check_cotangents("conv1d", cache.x.dtype, dy=(dy, (batch, outputs, frames)))
 
 
 def conv1d_forward(x: Array, w: Array, b: Array, *, stride: int = 1, pad_left: int = 0) -> tuple[Array, Conv1dCache]:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refbss._checks import InputError, check_arrays, check_integer
+from refbss._checks import InputError, check_arrays, check_cotangents, check_integer
 from refbss._jit import kernel
 from refbss._types import Array
 
@@ -98,7 +98,7 @@ def check_conv_transpose1d_cotangent(dy: Array, cache: ConvTranspose1dCache) -> 
     batch, _, frames = cache.x.shape
     _, outputs, taps = cache.w.shape
     samples = output_length(frames, taps, cache.stride, cache.trim_right)
-    check_arrays("conv_transpose1d backward", dy=(dy, f"{batch} {outputs} {samples}"), x=(cache.x, "B C T"))
+    check_cotangents("conv_transpose1d", cache.x.dtype, dy=(dy, (batch, outputs, samples)))
 
 
 def conv_transpose1d_forward(

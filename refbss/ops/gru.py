@@ -30,7 +30,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refbss._checks import check_arrays
+from refbss._checks import check_arrays, check_cotangents
 from refbss._jit import kernel
 from refbss._types import Array
 
@@ -148,10 +148,7 @@ def check_gru(x: Array, w_ih: Array, w_hh: Array, b_ih: Array, b_hh: Array, h0: 
 
 def check_gru_cotangent(dy: Array, dh_n: Array, y: Array) -> None:
     """The door of both engines' backward pass. Raises InputError."""
-    batch, frames, hidden = y.shape
-    check_arrays(
-        "gru backward", dy=(dy, f"{batch} {frames} {hidden}"), dh_n=(dh_n, f"{batch} {hidden}"), y=(y, "B T H")
-    )
+    check_cotangents("gru", y.dtype, dy=(dy, y.shape), dh_n=(dh_n, (y.shape[0], y.shape[2])))
 
 
 def gru_forward(

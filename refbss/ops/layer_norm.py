@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refbss._checks import check_arrays, check_number
+from refbss._checks import check_arrays, check_cotangents, check_number
 from refbss._types import Array
 
 
@@ -55,7 +55,7 @@ def layer_norm_forward(x: Array, gamma: Array, beta: Array, *, eps: float = 1e-5
 def layer_norm_backward(dy: Array, cache: LayerNormCache) -> LayerNormGrads:
     """Pull the cotangent dy (..., C) back to x, gamma and beta. Raises InputError on shape or dtype."""
     xhat, inverse, gamma = cache
-    check_arrays("layer_norm backward", dy=(dy, " ".join(map(str, xhat.shape))), gamma=(gamma, "C"))
+    check_cotangents("layer_norm", gamma.dtype, dy=(dy, xhat.shape))
     dy64 = dy.astype(np.float64)
     frames = tuple(range(dy.ndim - 1))
     dbeta, dgamma = dy64.sum(axis=frames), (dy64 * xhat).sum(axis=frames)  # (layer_norm.5)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refbss._checks import check_arrays
+from refbss._checks import check_arrays, check_cotangents
 from refbss._types import Array
 
 
@@ -40,7 +40,7 @@ def linear_forward(x: Array, w: Array, b: Array) -> tuple[Array, LinearCache]:
 def linear_backward(dy: Array, cache: LinearCache) -> LinearGrads:
     """Pull the cotangent dy (..., O) back to x, w and b. Raises InputError on shapes or dtypes."""
     x, w = cache
-    check_arrays("linear backward", dy=(dy, "... O"), x=(x, "... I"), w=(w, "O I"))
+    check_cotangents("linear", x.dtype, dy=(dy, (*x.shape[:-1], w.shape[0])))
     dy64, x64, w64 = dy.astype(np.float64), x.astype(np.float64), w.astype(np.float64)
     rows = tuple(range(dy.ndim - 1))
     dx = dy64 @ w64  # (linear.2)

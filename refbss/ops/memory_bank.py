@@ -25,19 +25,20 @@ float64 inside.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from refbss._checks import check_arrays, check_number
+from refbss._checks import check_arrays, check_cotangents, check_number
 from refbss._types import Array
 from refbss.ops.activations import sigmoid_forward
 
 
 class MemoryReadCache(NamedTuple):
-    """Shape of the state."""
+    """Shape and dtype of the state."""
 
     shape: tuple[int, ...]
+    dtype: np.dtype[Any]
 
 
 class MemoryReadGrads(NamedTuple):
@@ -62,7 +63,7 @@ class MemoryActivityGrads(NamedTuple):
 
 
 class MemoryWriteCache(NamedTuple):
-    """Block and state before the write, and the block's statistics, all float64."""
+    """Block and state before the write and the block's statistics, all float64, and the dtype of the call."""
 
     m: Array
     q: Array
@@ -74,6 +75,7 @@ class MemoryWriteCache(NamedTuple):
     zbar: Array
     qbar: Array
     activity: MemoryActivityCache
+    dtype: np.dtype[Any]
 
 
 class MemoryWriteGrads(NamedTuple):
@@ -90,13 +92,13 @@ def memory_read_forward(m: Array, q: Array) -> tuple[Array, MemoryReadCache]:
     check_arrays("memory_read", m=(m, "B P K D"), q=(q, "B P K D"))
     batch, sources = m.shape[:2]
     r = np.concatenate([m.reshape(batch, sources, -1), q.reshape(batch, sources, -1)], axis=-1)  # (memory.1)
-    return r, MemoryReadCache(m.shape)
+    return r, MemoryReadCache(m.shape, m.dtype)
 
 
 def memory_read_backward(dr: Array, cache: MemoryReadCache) -> MemoryReadGrads:
     """Pull the cotangent dr (B, P, 2KD) back to m and q. Raises InputError on shape or dtype."""
     batch, sources, constants, latent = cache.shape
-    check_arrays("memory_read backward", dr=(dr, f"{batch} {sources} {2 * constants * latent}"))
+    check_cotangents("memory_read", cache.dtype, dr=(dr, (batch, sources, 2 * constants * latent)))
     dm, dq = np.split(dr, 2, axis=-1)
     return MemoryReadGrads(dm.reshape(cache.shape).copy(), dq.reshape(cache.shape).copy())
 
@@ -113,7 +115,7 @@ def memory_activity_forward(mu: Array, *, e0: float) -> tuple[Array, MemoryActiv
 def memory_activity_backward(da: Array, cache: MemoryActivityCache) -> MemoryActivityGrads:
     """Pull the cotangent da (B, P, L) back to mu. Raises InputError on shape or dtype."""
     mu, e, e0 = cache
-    check_arrays("memory_activity backward", da=(da, " ".join(map(str, e.shape))))
+    check_cotangents("memory_activity", mu.dtype, da=(da, e.shape))
     de = da * e0 / np.square(e + e0)
     dmu = de[..., None] * 2.0 * mu / mu.shape[-1]  # (memory.12)
     return MemoryActivityGrads(dmu.astype(mu.dtype))
@@ -137,15 +139,14 @@ def memory_write_forward(
     eta = sigmoid_forward(theta.astype(np.float64))[0][:, None]  # (memory.5)
     m_new = m64 + eta * gain * (zbar[:, :, None] - m64)  # (memory.6)
     q_new = q64 + eta * gain * (qbar[:, :, None] - q64)  # (memory.6)
-    cache = MemoryWriteCache(m64, q64, mu64, eta, a, gain, total, zbar, qbar, activity)
+    cache = MemoryWriteCache(m64, q64, mu64, eta, a, gain, total, zbar, qbar, activity, m.dtype)
     return m_new.astype(m.dtype), q_new.astype(m.dtype), cache
 
 
 def memory_write_backward(dm_new: Array, dq_new: Array, cache: MemoryWriteCache) -> MemoryWriteGrads:
     """Pull the cotangents of the new state back to m, q, mu and theta. Raises InputError on shapes or dtypes."""
-    m, q, mu, eta, a, gain, total, zbar, qbar, activity = cache
-    axes = " ".join(map(str, m.shape))
-    check_arrays("memory_write backward", dm_new=(dm_new, axes), dq_new=(dq_new, axes))
+    m, q, mu, eta, a, gain, total, zbar, qbar, activity, dtype = cache
+    check_cotangents("memory_write", dtype, dm_new=(dm_new, m.shape), dq_new=(dq_new, m.shape))
     dm64, dq64 = dm_new.astype(np.float64), dq_new.astype(np.float64)
     dm, dq = (1.0 - eta * gain) * dm64, (1.0 - eta * gain) * dq64  # (memory.7)
     dzbar, dqbar = (eta * gain * dm64).sum(axis=2), (eta * gain * dq64).sum(axis=2)  # (memory.8)

@@ -21,11 +21,11 @@ Feedback of the statistics: [paper]. Block-online recursion: [ours].
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from refbss._checks import check_arrays, check_integer
+from refbss._checks import check_arrays, check_cotangents, check_integer
 from refbss._types import Array
 from refbss.ops.adaptive_separator import (
     AdaptiveSeparatorCache,
@@ -43,15 +43,16 @@ from refbss.ops.memory_bank import (
 
 
 class MemorySeparatorCache(NamedTuple):
-    """The caches of every block, and the inputs' sizes."""
+    """The caches of every block, the sizes and the dtype of the call."""
 
     reads: list[MemoryReadCache]
     separators: list[AdaptiveSeparatorCache]
     writes: list[MemoryWriteCache]
-    shape: tuple[int, ...]
+    frames: int
     block: int
     constants: int
     truncate: int
+    dtype: np.dtype[Any]
 
 
 class MemorySeparatorGrads(NamedTuple):
@@ -91,6 +92,26 @@ def check_memory_separator(
     return sizes
 
 
+def check_memory_separator_cotangents(
+    dmu: Array,
+    dl: Array,
+    dm_blocks: Array,
+    dq_blocks: Array,
+    shape: tuple[int, ...],
+    states: tuple[int, ...],
+    dtype: np.dtype[Any],
+) -> None:
+    """The door of both engines' backward pass. Raises InputError."""
+    check_cotangents(
+        "memory_separator",
+        dtype,
+        dmu=(dmu, shape),
+        dl=(dl, shape),
+        dm_blocks=(dm_blocks, states),
+        dq_blocks=(dq_blocks, states),
+    )
+
+
 def memory_separator_forward(
     x: Array,
     g: Array,
@@ -115,7 +136,7 @@ def memory_separator_forward(
     check_integer("memory_separator", least=0, truncate=truncate)
     m, q = m0, q0
     states_m, states_q, mus, ls = [m0], [q0], [], []
-    cache = MemorySeparatorCache([], [], [], x.shape, block, theta.shape[0], truncate)
+    cache = MemorySeparatorCache([], [], [], x.shape[1], block, theta.shape[0], truncate, x.dtype)
     for start in range(0, x.shape[1], block):
         frames = slice(start, start + block)
         r, read_cache = memory_read_forward(m, q)  # (memory_separator.1)
@@ -144,17 +165,9 @@ def memory_separator_backward(
     first = cache.separators[0]
     batch, sources = first.r.shape[:2]
     latent = first.v.shape[0] // 2
-    axes, states = (
-        f"{batch} {sources} {cache.shape[1]} {latent}",
-        f"{batch} {sources} {blocks + 1} {cache.constants} {latent}",
-    )
-    check_arrays(
-        "memory_separator backward",
-        dmu=(dmu, axes),
-        dl=(dl, axes),
-        dm_blocks=(dm_blocks, states),
-        dq_blocks=(dq_blocks, states),
-    )
+    shape, states = (batch, sources, cache.frames, latent), (batch, sources, blocks + 1, cache.constants, latent)
+    check_memory_separator_cotangents(dmu, dl, dm_blocks, dq_blocks, shape, states, cache.dtype)
+    double = np.dtype(np.float64)  # gradients between the parts stay in float64
     dtheta: Array = np.zeros(cache.constants)
     sums: list[Array] = []
     dm: Array = dm_blocks[:, :, -1].astype(np.float64)
@@ -164,15 +177,16 @@ def memory_separator_backward(
         frames = slice(n * cache.block, (n + 1) * cache.block)
         dmu_n = dmu[:, :, frames].astype(np.float64)
         if cache.writes:
-            dm, dq, dmu_write, dtheta_n = memory_write_backward(dm, dq, cache.writes[n])  # (memory_separator.4)
+            write = cache.writes[n]._replace(dtype=double)
+            dm, dq, dmu_write, dtheta_n = memory_write_backward(dm, dq, write)  # (memory_separator.4)
             dmu_n = dmu_n + dmu_write
             dtheta = dtheta + dtheta_n
-        separator = cache.separators[n]._replace(dtype=np.dtype(np.float64))
+        separator = cache.separators[n]._replace(dtype=double)
         grads = adaptive_separator_backward(
             dmu_n, dl[:, :, frames].astype(np.float64), separator
         )  # (memory_separator.5)
         if cache.writes:
-            dm_read, dq_read = memory_read_backward(grads.dr, cache.reads[n])
+            dm_read, dq_read = memory_read_backward(grads.dr, cache.reads[n]._replace(dtype=double))
             dm, dq = dm + dm_read, dq + dq_read  # (memory_separator.6)
         if cache.truncate and n and n % cache.truncate == 0:
             dm, dq = np.zeros_like(dm), np.zeros_like(dq)
@@ -182,4 +196,4 @@ def memory_separator_backward(
         shared = [grads.da, grads.dc, grads.dread, grads.dv, grads.db]
         sums = shared if not sums else [total + part for total, part in zip(sums, shared, strict=True)]
     dx, dg = np.concatenate(dxs[::-1], axis=1), np.concatenate(dgs[::-1], axis=1)
-    return MemorySeparatorGrads(*(grad.astype(first.dtype) for grad in (dx, dg, *sums, dm, dq, dtheta)))
+    return MemorySeparatorGrads(*(grad.astype(cache.dtype) for grad in (dx, dg, *sums, dm, dq, dtheta)))

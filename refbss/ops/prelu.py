@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refbss._checks import check_arrays
+from refbss._checks import check_arrays, check_cotangents
 from refbss._types import Array
 
 
@@ -49,7 +49,7 @@ def prelu_forward(x: Array, a: Array) -> tuple[Array, PreluCache]:
 def prelu_backward(dy: Array, cache: PreluCache) -> PreluGrads:
     """Pull the cotangent dy (B, C, N) back to x and a. Raises InputError on shape or dtype."""
     x, a = cache
-    check_arrays("prelu backward", dy=(dy, " ".join(map(str, x.shape))), x=(x, "B C N"))
+    check_cotangents("prelu", x.dtype, dy=(dy, x.shape))
     dx = np.where(x > 0, dy, a[:, None] * dy)  # (prelu.2)
     below = np.where(x > 0, 0.0, x.astype(np.float64) * dy)
     da = below.sum(axis=(0, 2)) if a.shape != (1,) else below.sum().reshape(1)  # (prelu.3)
