@@ -10,8 +10,15 @@ from refbss.models.lvbd import decoder_shape
 from refbss.models.lvbd_config import LvbdConfig
 from refbss.models.params import count
 
-PARTS = ("encoder", "separator", "memory", "decoder", "prior")
-"""Parts of a model: the first component of its parameters' names. The prior is used in training only."""
+PARTS = {
+    "encoder": ("encoder.",),
+    "separator": ("separator.adapt.", "separator.fc."),
+    "memory": ("memory.", "separator.memory."),
+    "decoder": ("decoder.",),
+    "prior": ("prior.",),
+}
+"""Parts of a model and how their parameters' names begin. The matrix that reads the memory counts as memory; the prior
+is used in training only."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +36,7 @@ class Info:
     receptive_field_ms: float
     """The same in ms. Through the GRU sections, and through the memory, the whole past reaches every output."""
     multiply_adds_per_s: dict[str, int]
-    """Multiplications with addition a second of signal, by part: convolutions and matrix products, no pointwise work."""
+    """Multiply-adds a second of signal, by part: convolutions and matrix products; pointwise work is left out."""
 
     @property
     def total_parameters(self) -> int:
@@ -46,8 +53,9 @@ def model_info(config: LvbdConfig, params: Mapping[str, Array]) -> Info:
     """Describe the model of this configuration and these parameters."""
     rate = config.sample_rate_hz
     field = receptive_field(config)
+    sizes = {part: sum(count(params, prefix) for prefix in prefixes) for part, prefixes in PARTS.items()}
     return Info(
-        {part: count(params, f"{part}.") for part in PARTS if count(params, f"{part}.")},
+        {part: size for part, size in sizes.items() if size},
         config.hop,
         1000.0 * config.hop / rate,
         field,
@@ -73,7 +81,7 @@ def receptive_field(config: LvbdConfig) -> int:
 
 
 def multiply_adds(config: LvbdConfig) -> dict[str, int]:
-    """Multiply-adds a second of signal by part, rounded: convolutions and matrix products; pointwise work is left out."""
+    """Multiply-adds a second of signal by part, rounded: of convolutions and matrix products only."""
     rate = config.sample_rate_hz
     frames = rate / config.hop
     inputs = [1, *config.conv_channels[:-1]]
