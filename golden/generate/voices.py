@@ -5,10 +5,10 @@ Run from the root of the repository, with espeak-ng installed (Debian package es
     python golden/generate/voices.py [--out FOLDER]
 
 Ten voices read thirty sentences each, every voice its own (voices.txt, thirty lines a voice). The last six of each
-voice are its test sentences. A sentence is rendered at 22.05 kHz, brought to 8 kHz, trimmed, faded over 5 ms at
-both ends, set to a peak of 0.9 and rounded to 11 bits, which halves the size; a voice's sentences share one file. The same versions
-of espeak-ng, SciPy and libsndfile give the same bytes. Prints a table: median pitch, seconds, size, and the distance
-to the nearest other voice in dB (root mean square difference of the long-term spectra in 1/3 octaves).
+voice are its test sentences. A sentence is rendered at 22.05 kHz, brought to 8 kHz, trimmed, faded over 5 ms at both
+ends, set to a peak of 0.9 and rounded to 11 bits to save space; the sentences of a voice share one file. The same
+versions of espeak-ng, SciPy and libsndfile give the same bytes. Prints a table: median pitch, seconds, size, and the
+distance to the nearest other voice in dB (root mean square difference of the long-term spectra in 1/3 octaves).
 """
 
 from __future__ import annotations
