@@ -118,6 +118,20 @@ class Batch:
     recipes: tuple[dict[str, Any], ...]
 
 
+def stack(items: Sequence[Item]) -> Batch:
+    """Items of one length as a batch, in their order. Raises InputError when there are none."""
+    if not items:
+        raise InputError("batch: no items, wanted at least 1")
+    return Batch(
+        tuple(item.id for item in items),
+        np.stack([item.mix for item in items]),
+        np.stack([item.sources for item in items]),
+        np.stack([item.noise for item in items]),
+        np.array([item.clean for item in items]),
+        tuple(item.recipe for item in items),
+    )
+
+
 def mixture_of(sources: Array, noise: Array | None = None) -> Array:
     """The mixture (N,): sources (P, N) added one after the other, then the noise, in the arrays' own precision."""
     mix: Array = sources[0].copy()
@@ -202,17 +216,7 @@ class Mixer:
 
     def batch(self, epoch: int, indices: Sequence[int]) -> Batch:
         """Items of an epoch, stacked in the order of ``indices``."""
-        items = [self.item(epoch, index) for index in indices]
-        if not items:
-            raise InputError("Mixer.batch: indices is empty, wanted at least 1")
-        return Batch(
-            tuple(item.id for item in items),
-            np.stack([item.mix for item in items]),
-            np.stack([item.sources for item in items]),
-            np.stack([item.noise for item in items]),
-            np.array([item.clean for item in items]),
-            tuple(item.recipe for item in items),
-        )
+        return stack([self.item(epoch, index) for index in indices])
 
     def _silence(self, sources: Array, rng: np.random.Generator) -> dict[str, int] | None:
         """Silence one source for a while, in place."""

@@ -1,6 +1,7 @@
 """Resampling of signals that come in pieces: the polyphase filter of ``audio_io.resample`` with a memory. [std]
 
-With up / down the ratio of the rates in lowest terms, L = 10 max(up, down) and h a Kaiser-windowed low-pass of 2 L + 1 taps,
+With up / down the ratio of the rates in lowest terms, L = 10 max(up, down) and h a Kaiser-windowed low-pass of 2 L + 1
+taps,
 
     y[m] = sum_k h[L + m down - k up] x[k],   m = 0 .. ceil(N up / down) - 1,
 

@@ -37,11 +37,11 @@ class Checkpoint(NamedTuple):
 
 
 def _temporary(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.new")
+    return folder.parent / f".{folder.name}.new"
 
 
 def _previous(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.old")
+    return folder.parent / f".{folder.name}.old"
 
 
 def _flush(path: Path) -> None:

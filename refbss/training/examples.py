@@ -9,7 +9,7 @@ import numpy as np
 from refbss._checks import InputError
 from refbss._types import Array
 from refbss.data.layouts import Corpus
-from refbss.data.mixing import Batch, Item, MixConfig, Mixer, generator
+from refbss.data.mixing import Batch, Item, MixConfig, Mixer, generator, stack
 
 CHOICE, POSTERIOR = 64, 65
 """Purposes of random numbers, beside those of the mixer."""
@@ -38,15 +38,7 @@ class Examples:
 
     def batch(self, numbers: Sequence[int], epoch_items: int) -> Batch:
         """The items with these running numbers, counted over all epochs."""
-        items = [self.item(number // epoch_items, number % epoch_items) for number in numbers]
-        return Batch(
-            tuple(item.id for item in items),
-            np.stack([item.mix for item in items]),
-            np.stack([item.sources for item in items]),
-            np.stack([item.noise for item in items]),
-            np.array([item.clean for item in items]),
-            tuple(item.recipe for item in items),
-        )
+        return stack([self.item(number // epoch_items, number % epoch_items) for number in numbers])
 
 
 def posterior_noise(seed: int, numbers: Sequence[int], shape: tuple[int, ...]) -> Array:

@@ -117,11 +117,11 @@ class Trainer:
                     raise InputError(f"train: {section}.{key} is {came!r}, wanted {value!r} as in {folder}")
 
     def _cut_log(self) -> None:
-        """Drop the lines of steps after the checkpoint: they will be made again."""
+        """Drop the lines of steps after the checkpoint: they will be made again. The last line may be torn."""
         path = self.out / "log.jsonl"
-        lines = path.read_text().splitlines() if path.exists() else []
-        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= self.step]
-        path.write_text("".join(line + "\n" for line in kept))
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= self.step]
+        path.write_text("".join(kept), encoding="utf-8")
 
     def _state(self) -> dict[str, Any]:
         return {
@@ -148,21 +148,33 @@ class Trainer:
         eps = None
         if config.model.sample:
             eps = posterior_noise(config.train.seed, numbers, (config.model.sources, frames, config.model.latent))
-        result = loss_and_grads(
-            self.params,
-            batch.mix,
-            batch.sources,
-            eps,
-            batch.clean,
-            config=config.model,
-            loss_config=loss_config,
-            ops=engine(config.train.engine),
-            items=config.train.batch,
-        )
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):  # an overflow is caught by what it leads to
+                result = loss_and_grads(
+                    self.params,
+                    batch.mix,
+                    batch.sources,
+                    eps,
+                    batch.clean,
+                    config=config.model,
+                    loss_config=loss_config,
+                    ops=engine(config.train.engine),
+                    items=config.train.batch,
+                )
+        except InputError as error:  # the assignment refuses costs that are not finite
+            raise self._not_finite(self.step + 1, f"loss of items {', '.join(batch.ids)}", error) from None
         return result, batch.ids
 
+    def _not_finite(self, step: int, what: str, reason: Exception | None = None) -> TrainingError:
+        found = last_checkpoint(self.out)
+        kept = "nothing, there is no checkpoint yet"
+        if found is not None:
+            kept = f"{self.out / 'last'}, step {json.loads((found / 'state.json').read_text())['step']}"
+        because = "" if reason is None else f" ({reason})"
+        return TrainingError(f"step {step}: the {what} is not finite{because}; kept: {kept}")
+
     def _advance(self, pool: Callable[..., list[Any]]) -> tuple[float, dict[str, float], float, float]:
-        """One optimiser step. Raises TrainingError, and changes nothing, when the loss or gradient is not finite."""
+        """One optimiser step. Raises TrainingError, and changes nothing, when something that it gives is not finite."""
         config = self.config.train
         loss_config = dataclasses.replace(self.config.loss, temp=temperature(self.step, self.steps, self.config.loss))
         first = self.step * config.batch
@@ -176,13 +188,10 @@ class Trainer:
         grads, norm = clip_gradients(grads, config.clip_norm)
         bad = [name for name, value in zip(ids, terms["loss"], strict=True) if not np.isfinite(value)]
         if bad or not np.isfinite(norm):
-            kept = (
-                f"{self.out / 'last'} (step {self.step})" if last_checkpoint(self.out) else "nothing: no checkpoint yet"
-            )
-            what = f"loss of items {', '.join(bad)}" if bad else f"gradient of the items {', '.join(ids)}"
-            raise TrainingError(f"step {self.step + 1}: the {what} is not finite; kept: {kept}")
+            what = f"loss of items {', '.join(bad)}" if bad else f"gradient of items {', '.join(ids)}"
+            raise self._not_finite(self.step + 1, what)
         rate = learning_rate(self.step, self.steps, config)
-        self.params, self.optimizer = adam_step(
+        params, optimizer = adam_step(
             self.params,
             grads,
             self.optimizer,
@@ -191,17 +200,26 @@ class Trainer:
             beta2=config.beta2,
             eps=config.adam_eps,
         )
+        for name, value in params.items():
+            if not np.isfinite(value).all():
+                raise self._not_finite(self.step + 1, f"parameter {name} after items {', '.join(ids)}")
+        self.params, self.optimizer = params, optimizer
         return sum(r.loss for r, _ in results), {k: float(v.mean()) for k, v in terms.items()}, norm, rate
 
     def validate(self, pool: Callable[..., list[Any]]) -> float:
-        """Mean SI-SDR in dB over the fixed held-out mixtures."""
+        """Mean SI-SDR in dB over the fixed held-out mixtures. Raises TrainingError when an estimate is not finite."""
         assert self.held_out is not None
         held_out, config = self.held_out, self.config
 
         def score(index: int) -> Array:
             item = held_out.item(0, index)
             ops = engine(config.train.engine)
-            outputs, _ = lvbd.forward(self.params, item.mix[None], None, config=config.model, ops=ops)
+            with np.errstate(over="ignore", invalid="ignore"):
+                outputs, _ = lvbd.forward(self.params, item.mix[None], None, config=config.model, ops=ops)
+            if not np.isfinite(outputs.est).all():
+                raise self._not_finite(self.step, f"estimate of validation item {item.id}")
+            if not item.mix.any():
+                return np.full(len(item.sources), np.nan)
             return si_sdri(ref=item.sources, est=outputs.est[0], mix=item.mix, silent="nan").si_sdr_db
 
         return mean_db(np.stack(pool(score, range(config.train.validation_items))), silent="skip")[0]
@@ -209,7 +227,7 @@ class Trainer:
     def run(self, report: Callable[[Step, int | None], None], stop: Callable[[], bool] = lambda: False) -> Summary:
         """Train to the end, or until ``stop`` says so; then save. ``report`` hears of every step.
 
-        Raises TrainingError when the loss is not finite; the last checkpoint stays as it is.
+        Raises TrainingError when something is not finite; the last checkpoint stays as it is.
         """
         config = self.config.train
         timed: list[float] = []

@@ -114,7 +114,7 @@ def test_a_batch_is_its_items(mixer: Mixer) -> None:
             batch.recipes[row],
         )
         assert_equal(one, mixer.item(0, index))
-    with pytest.raises(InputError, match="indices is empty"):
+    with pytest.raises(InputError, match="no items"):
         mixer.batch(0, [])
 
 
