@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from refbss.config import dump_toml, load_config
     from refbss.evaluation.si_sdr import si_sdr, si_sdri
     from refbss.models.lvbd_config import LvbdConfig, LvbdLossConfig
+    from refbss.separation import Separator
     from refbss.training.config import RunConfig
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "LvbdConfig",
     "LvbdLossConfig",
     "RunConfig",
+    "Separator",
     "__version__",
     "dump_toml",
     "load_config",
@@ -34,6 +36,7 @@ _HOME = {
     "LvbdConfig": "refbss.models.lvbd_config",
     "LvbdLossConfig": "refbss.models.lvbd_config",
     "RunConfig": "refbss.training.config",
+    "Separator": "refbss.separation",
     "dump_toml": "refbss.config",
     "load_config": "refbss.config",
     "si_sdr": "refbss.evaluation.si_sdr",

@@ -31,9 +31,9 @@ def _exp_minus_overload(x: Any) -> Any:
         return math.exp(-x)
 
     def polynomial(x: Any) -> Any:
-        """2^k times a polynomial for 2^f, k the nearest integer to -x / log 2; arguments beyond +-87 are held there."""
-        v = x if x < np.float32(87.0) else np.float32(87.0)
-        v = v if v > np.float32(-87.0) else np.float32(-87.0)
+        """2^k times a polynomial for 2^f, k the nearest integer to -x / log 2; beyond +-87 x is held there, NaN stays."""
+        v = np.float32(87.0) if x > np.float32(87.0) else x
+        v = np.float32(-87.0) if v < np.float32(-87.0) else v
         t = v * np.float32(-1.44269504088896341)
         k = np.int32(np.int32(t + np.float32(128.5)) - np.int32(128))
         f = t - np.float32(k)
@@ -44,7 +44,8 @@ def _exp_minus_overload(x: Any) -> Any:
         p = p * f + np.float32(2.402264791363012e-1)
         p = p * f + np.float32(6.931472028550421e-1)
         p = p * f + np.float32(1.0)
-        return np.int32(np.float32(p).view(np.int32) + np.int32(k << np.int32(23))).view(np.float32)
+        power = np.int32(np.float32(p).view(np.int32) + np.int32(k << np.int32(23))).view(np.float32)
+        return power if v == v else v
 
     return polynomial if x == types.float32 else library
 

@@ -21,11 +21,12 @@ def _forward(x, a, y):  # type: ignore[no-untyped-def]
 
 @fast_kernel
 def _backward(dy, x, a, dx, da):  # type: ignore[no-untyped-def]
+    zero = x.dtype.type(0.0)
     for i in range(x.shape[0]):
         for c in range(x.shape[1]):
             v, g = x[i, c], dy[i, c]
             dx[i, c] = g if v > 0 else a[c] * g
-            da[c] += v * 0 if v > 0 else v * g
+            da[c] += zero if v > 0 else v * g
 
 
 def _slopes(a: Array, channels: int) -> Array:

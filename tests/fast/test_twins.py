@@ -132,3 +132,19 @@ def test_gru_does_not_depend_on_batch_mates(batch: int) -> None:
         alone = {**arrays, "x": arrays["x"][row : row + 1], "h0": arrays["h0"][row : row + 1]}
         found = worst(FAST.gru_forward(*alone.values())[0][0], together[row])
         assert found.error <= 2e-6, f"row {row} of {batch}: {found}"
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e30])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_gru_keeps_nan_and_saturates(bad: float, dtype: str) -> None:
+    arrays = {key: array.astype(dtype) for key, array in gru_arrays(generator(0, "bad"), 2, 8).items()}
+    arrays["x"][0, 3, 0] = bad
+    y, _, _ = FAST.gru_forward(*arrays.values())
+    law, _, _ = LAW.gru_forward(*arrays.values())
+    assert np.isfinite(y[1]).all()
+    assert np.isfinite(y[0, :3]).all()
+    if np.isfinite(bad):
+        assert worst(y, law).error <= 5e-5
+    else:
+        assert np.array_equal(np.isnan(y), np.isnan(law))
+        assert np.isnan(y[0, 3:]).any() == np.isnan(bad)
