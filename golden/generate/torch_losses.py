@@ -19,8 +19,6 @@ import torch
 from torch import Tensor
 
 TINY = 1e-30
-SILENT_RATIO = 1e-6  # a reference is silent when |s|^2 <= SILENT_RATIO |x|^2
-FLOOR = 1e-3
 
 
 # ---------------------------------------------------------------- reconstruction
@@ -30,23 +28,24 @@ def energy(x: Tensor) -> Tensor:
     return (x**2).sum(-1)
 
 
-def si_sdr_loss(est: Tensor, ref: Tensor, eps: float = 1e-8) -> Tensor:
+def si_sdr_loss(est: Tensor, ref: Tensor, eps: float) -> Tensor:
     """Negative SI-SDR in dB of every pair, est (B,P,N), ref (B,J,N) -> (B,P,J)."""
     g = torch.einsum("bpn,bjn->bpj", est, ref) ** 2
     q = energy(est)[:, :, None] * energy(ref)[:, None]
     return -10 * torch.log10((g + eps * q + TINY) / (q - g + eps * q + TINY))
 
 
-def silent_loss(est: Tensor, mix: Tensor) -> Tensor:
-    """Level in dB of est (B,P,N) against the mixture (B,N), floor at -30 dB -> (B,P)."""
+def silent_loss(est: Tensor, mix: Tensor, floor: float) -> Tensor:
+    """Level in dB of est (B,P,N) against the mixture (B,N), with an energy floor relative to it -> (B,P)."""
     x = energy(mix)[:, None]
-    return 10 * torch.log10((energy(est) + FLOOR * x + TINY) / (x + TINY))
+    return 10 * torch.log10((energy(est) + floor * x + TINY) / (x + TINY))
 
 
-def cost_matrix(est: Tensor, ref: Tensor, mix: Tensor) -> Tensor:
+def cost_matrix(est: Tensor, ref: Tensor, mix: Tensor, loss_config: dict[str, Any]) -> Tensor:
     """Cost (B,P,J): negative SI-SDR, or the silent loss in the columns of silent references."""
-    silent = energy(ref) <= SILENT_RATIO * energy(mix)[:, None]
-    return torch.where(silent[:, None], silent_loss(est, mix)[:, :, None], si_sdr_loss(est, ref))
+    silent = energy(ref) <= loss_config["silent_ratio"] * energy(mix)[:, None]
+    quiet = silent_loss(est, mix, loss_config["silent_floor"])
+    return torch.where(silent[:, None], quiet[:, :, None], si_sdr_loss(est, ref, loss_config["si_sdr_eps"]))
 
 
 def pit(cost: Tensor) -> Tensor:
@@ -65,14 +64,14 @@ def sinkhorn_plan(cost: Tensor, temp: float, steps: int) -> Tensor:
     return torch.exp(log_plan)
 
 
-def similarity(est: Tensor, ref: Tensor, frame: int) -> tuple[Tensor, Tensor]:
+def similarity(est: Tensor, ref: Tensor, frame: int, floor: float) -> tuple[Tensor, Tensor]:
     """Similarity c (B,P,J,F) and activity o (B,J,F) in whole frames of `frame` samples."""
     count = est.shape[-1] // frame
     y = est[..., : count * frame].unflatten(-1, (count, frame))
     s = ref[..., : count * frame].unflatten(-1, (count, frame))
     e_y, e_s = energy(y), energy(s)
-    d_y = FLOOR * e_y.mean(-1, keepdim=True) + TINY
-    d_s = FLOOR * e_s.mean(-1, keepdim=True) + TINY
+    d_y = floor * e_y.mean(-1, keepdim=True) + TINY
+    d_s = floor * e_s.mean(-1, keepdim=True) + TINY
     inner = torch.einsum("bpfn,bjfn->bpjf", y, s)
     c = inner**2 / ((e_y + d_y)[:, :, None] * (e_s + d_s)[:, None])
     return c, e_s / (e_s + d_s)
@@ -80,14 +79,14 @@ def similarity(est: Tensor, ref: Tensor, frame: int) -> tuple[Tensor, Tensor]:
 
 def reconstruction(est: Tensor, ref: Tensor, mix: Tensor, loss_config: dict[str, Any]) -> Tensor:
     """Assigned cost per item (B,)."""
-    cost = cost_matrix(est, ref, mix)
+    cost = cost_matrix(est, ref, mix, loss_config)
     kind = loss_config["assignment"]
     if kind == "pit":
         return pit(cost)
     if kind == "sinkhorn":
         plan = sinkhorn_plan(cost, loss_config["temp"], loss_config["sinkhorn_steps"])
         return (plan * cost).sum((1, 2)) / cost.shape[1]
-    score = similarity(est, ref, est.shape[-1])[0][..., 0]
+    score = similarity(est, ref, est.shape[-1], loss_config["permutation_floor"])[0][..., 0]
     plan = torch.softmax(score / loss_config["temp"], dim=1)
     return (plan * cost).sum(1).mean(-1)
 
@@ -95,9 +94,11 @@ def reconstruction(est: Tensor, ref: Tensor, mix: Tensor, loss_config: dict[str,
 # ---------------------------------------------------------------- regularisers
 
 
-def permutation_loss(est: Tensor, ref: Tensor, frame: int, temp: float, weights: tuple[float, ...]) -> Tensor:
+def permutation_loss(
+    est: Tensor, ref: Tensor, frame: int, temp: float, weights: tuple[float, ...], floor: float
+) -> Tensor:
     """Multi-resolution differences of the soft assignment, per item (B,)."""
-    c, o = similarity(est, ref, frame)
+    c, o = similarity(est, ref, frame, floor)
     plan = torch.softmax(c / temp, dim=1)
     frames = plan.shape[-1]
     total = est.new_zeros(est.shape[0])

@@ -197,7 +197,7 @@ def loss(
         terms["divergence"] = divergence(params, out, config, loss_config)
         total = total + loss_config["fisher_weight"] * terms["divergence"]
     if loss_config["permutation_weight"]:
-        keys = ("permutation_frame", "permutation_temp", "permutation_weights")
+        keys = ("permutation_frame", "permutation_temp", "permutation_weights", "permutation_floor")
         terms["permutation"] = terms_of.permutation_loss(out["est"], refs, *(loss_config[key] for key in keys))
         total = total + loss_config["permutation_weight"] * terms["permutation"]
     if loss_config["mixture_weight"]:

@@ -226,7 +226,10 @@ class AudioWriter:
         width = BITS.get(self.subtype, 64 if self.subtype == "DOUBLE" else 32) // 8
         if self.container == "WAV" and (self.frames + x.shape[1]) * self.channels * width > _LARGEST_WAV:
             raise InputError(f"{self.path}: passes 4 GiB, the most a WAV file can hold; wanted .flac")
-        self._file.write(self._samples(x).T)
+        try:
+            self._file.write(self._samples(x).T)
+        except (OSError, soundfile.LibsndfileError) as error:
+            raise InputError(f"{self.path}: cannot be written ({error}); is the disk full?") from None
         self.frames += x.shape[1]
 
     def _samples(self, x: Array) -> np.ndarray[Any, Any]:

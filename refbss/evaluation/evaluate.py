@@ -53,15 +53,23 @@ class Report:
 
 
 def score(separate: Callable[[Array], Array], item: Item, rate_hz: int) -> Score:
-    """Separate one mixture with ``separate`` (N,) -> (P, N) and score the estimates. Raises InputError."""
+    """Separate one mixture with ``separate`` (N,) -> (P, N) and score the estimates. Raises InputError.
+
+    A silent estimate of a reference that is not silent scores -inf: leaving it out would reward it. A silent mixture
+    scores NaN.
+    """
     began = time.perf_counter()
     est = separate(item.mix)
     processing_s = time.perf_counter() - began
     if est.shape != item.sources.shape:
         raise InputError(f"evaluate: {item.id} has sources {item.sources.shape}, the model gives {est.shape}")
+    if not item.mix.any():
+        nothing = np.full(len(est), np.nan)
+        return Score(item.id, item.clean, len(item.mix) / rate_hz, nothing, nothing, processing_s)
     result = si_sdri(ref=item.sources, est=est, mix=item.mix, silent="nan")
-    seconds = len(item.mix) / rate_hz
-    return Score(item.id, item.clean, seconds, result.si_sdr_db, result.si_sdri_db, processing_s)
+    failed = np.isnan(result.si_sdr_db) & item.sources.any(axis=1)
+    sdr, improvement = (np.where(failed, -np.inf, values) for values in (result.si_sdr_db, result.si_sdri_db))
+    return Score(item.id, item.clean, len(item.mix) / rate_hz, sdr, improvement, processing_s)
 
 
 def evaluate(

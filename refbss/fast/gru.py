@@ -31,7 +31,7 @@ def _exp_minus_overload(x: Any) -> Any:
         return math.exp(-x)
 
     def polynomial(x: Any) -> Any:
-        """2^k times a polynomial for 2^f, k the nearest integer to -x / log 2; beyond +-87 x is held there, NaN stays."""
+        """2^k times a polynomial for 2^f, k the integer nearest to -x / log 2; x is held within +-87, NaN stays."""
         v = np.float32(87.0) if x > np.float32(87.0) else x
         v = np.float32(-87.0) if v < np.float32(-87.0) else v
         t = v * np.float32(-1.44269504088896341)

@@ -108,6 +108,12 @@ class LvbdLossConfig:
     """Temperature at the last step; between, it falls or grows geometrically."""
     sinkhorn_steps: int = 10
     """Row and column normalisations of the sinkhorn assignment."""
+    si_sdr_eps: float = 1e-8
+    """Relative floor of the SI-SDR loss: it stays within +-10 log10(1 + 1 / si_sdr_eps) dB."""
+    silent_ratio: float = 1e-6
+    """A reference with at most this share of the mixture's energy counts as silent."""
+    silent_floor: float = 1e-3
+    """Energy of an output, as a share of the mixture's, below which silence is silent enough."""
     fisher_weight: float = 1e-3
     """Weight of the divergence between posterior and prior."""
     divergence: str = "fisher"
@@ -134,6 +140,8 @@ class LvbdLossConfig:
     """Temperature of the softmax across outputs."""
     permutation_weights: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0, 1.0)
     """Weight of each resolution r = 0, 1, ... of the differential operators."""
+    permutation_floor: float = 1e-3
+    """Energy added to every frame in the similarity, as a share of the signal's mean frame energy."""
     mixture_weight: float = 0.1
     """Weight of mixture consistency, clean mixtures only."""
 
@@ -145,6 +153,9 @@ class LvbdLossConfig:
         check_choice("loss", ("identity", "learned", "memory"), prior_r=self.prior_r)
         check_number("loss", above=0.0, temp=self.temp, temp_end=self.temp_end, prior_shape=self.prior_shape)
         check_number("loss", above=0.0, permutation_temp=self.permutation_temp, memory_rho=self.memory_rho)
+        check_number("loss", above=0.0, si_sdr_eps=self.si_sdr_eps, silent_floor=self.silent_floor)
+        check_number("loss", above=0.0, permutation_floor=self.permutation_floor)
+        check_number("loss", least=0.0, most=1.0, silent_ratio=self.silent_ratio)
         check_number("loss", least=0.0, fisher_weight=self.fisher_weight, prior_offset=self.prior_offset)
         check_number("loss", least=0.0, permutation_weight=self.permutation_weight, mixture_weight=self.mixture_weight)
         check_integer("loss", sinkhorn_steps=self.sinkhorn_steps, permutation_frame=self.permutation_frame)

@@ -19,9 +19,6 @@ from refbss.models import lvbd
 from refbss.models.lvbd_config import LvbdConfig, LvbdLossConfig
 from refbss.models.params import Params
 
-SILENT_RATIO = 1e-6
-"""A reference below -60 dB of the mixture's energy is silent [ours]."""
-
 
 class LossResult(NamedTuple):
     """Mean loss over the items, every term per item, and the gradient of every parameter."""
@@ -35,9 +32,9 @@ def _reconstruction(
     est: Array, mix: Array, refs: Array, config: LvbdLossConfig, ops: SimpleNamespace
 ) -> tuple[Array, Array, Any]:
     """Assigned cost per item (B,), and what the backward pass needs."""
-    cost, pair = ops.si_sdr_forward(est, refs)
-    quiet, silence = ops.silent_forward(est, mix)
-    energy, limit = np.square(refs).sum(axis=2), SILENT_RATIO * np.square(mix).sum(axis=1)
+    cost, pair = ops.si_sdr_forward(est, refs, eps=config.si_sdr_eps)
+    quiet, silence = ops.silent_forward(est, mix, floor=config.silent_floor)
+    energy, limit = np.square(refs).sum(axis=2), config.silent_ratio * np.square(mix).sum(axis=1)
     silent = (energy <= limit[:, None])[:, None, :]
     cost = np.where(silent, quiet[:, :, None], cost)
     score = None
@@ -46,7 +43,7 @@ def _reconstruction(
     elif config.assignment == "sinkhorn":
         loss, assignment, assign = ops.sinkhorn_assignment_forward(cost, temp=config.temp, steps=config.sinkhorn_steps)
     else:
-        similarity, score = ops.utterance_similarity_forward(est, refs)
+        similarity, score = ops.utterance_similarity_forward(est, refs, floor=config.permutation_floor)
         loss, assignment, assign = ops.softmax_assignment_forward(cost, similarity, temp=config.temp)
     return loss, assignment, (pair, silence, silent, assign, score)
 
@@ -156,6 +153,7 @@ def loss_and_grads(
             frame=loss_config.permutation_frame,
             temp=loss_config.permutation_temp,
             weights=loss_config.permutation_weights,
+            floor=loss_config.permutation_floor,
         )
         dest = dest + ops.softmax_permutation_backward(loss_config.permutation_weight * share, permutation).dest
         terms["permutation"], total = value, total + loss_config.permutation_weight * value

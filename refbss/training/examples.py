@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -39,6 +41,13 @@ class Examples:
     def batch(self, numbers: Sequence[int], epoch_items: int) -> Batch:
         """The items with these running numbers, counted over all epochs."""
         return stack([self.item(number // epoch_items, number % epoch_items) for number in numbers])
+
+
+def describe(corpus: Corpus) -> dict[str, Any]:
+    """What a run remembers of its data: enough to see that it is resumed on the same recordings."""
+    listed = "\n".join(sorted(f"{r.id} {r.speaker} {r.split} {r.frames} {r.rate_hz}" for r in corpus.recordings))
+    digest = hashlib.blake2b(listed.encode(), digest_size=8).hexdigest()
+    return {"layout": corpus.layout, "recordings": len(corpus.recordings), "digest": digest}
 
 
 def posterior_noise(seed: int, numbers: Sequence[int], shape: tuple[int, ...]) -> Array:

@@ -28,7 +28,7 @@ from refbss.models.lvbd_params import init_params
 from refbss.models.params import Params
 from refbss.training.checkpoint import last_checkpoint, load_checkpoint, save_checkpoint
 from refbss.training.config import RunConfig
-from refbss.training.examples import Examples, posterior_noise
+from refbss.training.examples import Examples, describe, posterior_noise
 from refbss.training.optimizers import AdamState, adam_init, adam_step, clip_gradients
 from refbss.training.schedule import learning_rate, temperature
 from refbss.training.shards import split, workers
@@ -79,11 +79,15 @@ class Trainer:
         if found is not None and not resume:
             raise InputError(f"train: {out} holds a run, wanted another folder, or --resume to go on with it")
         self.out, self.minutes = out, minutes
+        self.data = [describe(corpus) for corpus in corpora]
         self.steps: int | None = None if minutes else config.train.steps
         self.step, self.best, self.spent = 0, None, 0.0
         if found is not None:
             checkpoint = load_checkpoint(found, optimizer=True)
             self._check_same(checkpoint.config, config, found)
+            trained_on = checkpoint.state.get("data", self.data)
+            if trained_on != self.data:
+                raise InputError(f"train: --data holds {self.data}, wanted {trained_on} as in {found}")
             self.params, state = checkpoint.params, checkpoint.state
             assert checkpoint.optimizer is not None
             self.optimizer: AdamState = checkpoint.optimizer
@@ -130,6 +134,7 @@ class Trainer:
             "minutes": self.minutes,
             "seconds": self.spent,
             "best": self.best,
+            "data": self.data,
             "rng": {
                 "generator": "Philox",
                 "seed": self.config.train.seed,

@@ -55,6 +55,9 @@ LOSS: dict[str, Any] = {
     "temp": 0.3,
     "temp_end": 0.1,
     "sinkhorn_steps": 3,
+    "si_sdr_eps": 1e-8,
+    "silent_ratio": 1e-6,
+    "silent_floor": 1e-3,
     "fisher_weight": 0.0,
     "divergence": "fisher",
     "fisher_form": "weighted",
@@ -68,6 +71,7 @@ LOSS: dict[str, Any] = {
     "permutation_frame": 10,
     "permutation_temp": 0.1,
     "permutation_weights": (1.0, 0.6, 0.3, 0.2),
+    "permutation_floor": 1e-3,
     "mixture_weight": 0.0,
 }
 # With 155 samples: 10 latent frames in blocks of 3, 3, 3, 1; 15 permutation frames, too few for the last resolution.
@@ -104,6 +108,9 @@ CASES: dict[str, dict[str, Any]] = {
     "permutation": {"permutation_weight": 3.0},
     "permutation, three sources": {"permutation_weight": 3.0, "sources": 3},
     "mixture": {"mixture_weight": 0.9},
+    "other floors": {**ALL_TERMS, "si_sdr_eps": 0.02, "silent_floor": 0.05, "permutation_floor": 0.2},
+    "loud silence": {"silent_ratio": 0.3, "silent_floor": 0.05},
+    "another floor, softmax": {"assignment": "softmax", "permutation_floor": 0.2},
     "kl": {"fisher_weight": 0.7, "divergence": "kl", "prior": "gaussian"},
     "kl, learned r": {"fisher_weight": 0.7, "divergence": "kl", "prior": "gaussian", "prior_r": "learned"},
     "kl, memory r": {"fisher_weight": 0.7, "divergence": "kl", "prior": "gaussian", "prior_r": "memory"},

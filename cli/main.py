@@ -1,0 +1,132 @@
+"""The command ``refbss``: a table of commands, each loaded only when it is called, and the exit codes.
+
+Exit codes: 0 done, 1 something failed on the way, 2 wrong input or usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import NamedTuple
+
+import click
+
+from refbss import __version__
+
+
+class Entry(NamedTuple):
+    """Where a command lives (``module:attribute``) and the line that ``refbss --help`` prints for it."""
+
+    target: str
+    help: str
+
+
+COMMANDS = {
+    "demo": Entry("refbss_cli.demo:demo", "Take two embedded voices apart, train a little, check a gradient."),
+    "data": Entry("refbss_cli.data:data", "Scan recordings, write evaluation sets, verify them."),
+    "train": Entry("refbss_cli.train:train", "Train a model on recordings."),
+    "separate": Entry("refbss_cli.separate:separate", "Separate recordings into one file for each source."),
+    "evaluate": Entry("refbss_cli.evaluate:evaluate", "Score a model on mixtures: SI-SDR and its improvement."),
+    "info": Entry("refbss_cli.info:info", "Print the size, latency and cost of a model."),
+}
+
+
+@dataclass
+class Session:
+    """What the options before the command set; click hands it on as ``ctx.obj``."""
+
+    debug: bool = False
+
+
+class LazyGroup(click.Group):
+    """A group whose help needs the table alone, so that ``refbss --help`` imports neither NumPy nor Numba."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[cmd_name].target.split(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = get_close_matches(args[0], COMMANDS, n=1)
+            hint = f", did you mean {near[0]}?" if near else f", wanted one of {', '.join(COMMANDS)}"
+            ctx.fail(f"no command {args[0]!r}{hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="refbss", message="%(prog)s %(version)s")
+@click.option("--debug", is_flag=True, envvar="REFBSS_DEBUG", help="Show the traceback of an error.")
+@click.pass_obj
+def refbss(session: Session | None, debug: bool) -> None:
+    """Neural source separation in plain NumPy and Numba: train, separate, score."""
+    if session is not None:
+        session.debug = debug
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code. ``argv`` is without the program's name."""
+    session = Session()
+    try:
+        code = refbss.main(args=argv, prog_name="refbss", standalone_mode=False, obj=session)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except click.Abort:  # click turns KeyboardInterrupt into this
+        click.echo("refbss: interrupted", err=True)
+        return 130
+    except click.ClickException as error:
+        _show_usage(error)
+        return error.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at exit
+        return 1
+    except OSError as error:
+        return _fail(session, f"{error.filename}: {error.strerror}" if error.filename else str(error), 1)
+    except ValueError as error:
+        if not _is_input_error(error):
+            raise
+        return _fail(session, str(error), 2)
+
+
+def _show_usage(error: click.ClickException) -> None:
+    message = error.format_message()
+    if message.startswith("Usage:"):  # a group called without a command: the message is its help
+        click.echo(message, err=True)
+        return
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        click.echo(error.ctx.get_usage(), err=True)
+    click.echo(f"refbss: error: {message}", err=True)
+
+
+def _fail(session: Session, message: str, code: int) -> int:
+    if session.debug:
+        traceback.print_exc()
+    click.echo(f"refbss: error: {' '.join(message.split())}", err=True)
+    return code
+
+
+def _is_input_error(error: ValueError) -> bool:
+    # refbss._checks imports NumPy; when nothing has imported it yet, nothing can have raised InputError.
+    checks = sys.modules.get("refbss._checks")
+    return checks is not None and isinstance(error, checks.InputError)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

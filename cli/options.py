@@ -1,0 +1,169 @@
+"""What the commands share: options, the progress display, and how results are printed.
+
+Results go to stdout, as lines for people or as one line of JSON with ``--json``. Progress and logs go to stderr.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TextIO, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+LINE_EVERY_S = 5.0
+"""Off a terminal a progress line is written at most this often."""
+DRAW_EVERY_S = 0.1
+"""On a terminal the bar is redrawn at most this often."""
+
+
+def json_option(function: F) -> F:
+    """``--json``, passed as ``as_json``: print one line of JSON instead of text."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one line of JSON on stdout.")(function)
+
+
+def seed_option(function: F) -> F:
+    """``--seed``: an integer of at least 0, by default 0."""
+    return click.option(
+        "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of every random draw."
+    )(function)
+
+
+def engine_option(function: F) -> F:
+    """``--engine``: ``fast`` by default, or ``reference``."""
+    return click.option(
+        "--engine",
+        type=click.Choice(["fast", "reference"]),
+        default="fast",
+        show_default=True,
+        help="Operators to use: written for speed, or the reference they are tested against.",
+    )(function)
+
+
+def threads_option(function: F) -> F:
+    """``--threads``: an integer of at least 1, or None for every core the process may use."""
+    return click.option(
+        "--threads", type=click.IntRange(min=1), default=None, help="Threads to use.  [default: every core]"
+    )(function)
+
+
+def set_option(function: F) -> F:
+    """``--set section.key=value``, any number of times, passed as ``overrides`` (a tuple of strings)."""
+    return click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="SECTION.KEY=VALUE",
+        help="Change one key of the configuration, in TOML syntax; may be given several times.",
+    )(function)
+
+
+def emit(result: Mapping[str, Any], lines: str | Iterable[str], *, as_json: bool) -> None:
+    """Print ``result`` as one line of JSON, or ``lines`` as text, to stdout.
+
+    JSON has no number for them: NaN becomes null, infinities the strings "inf" and "-inf".
+    """
+    if as_json:
+        click.echo(json.dumps(plain(result), allow_nan=False))
+        return
+    for line in [lines] if isinstance(lines, str) else lines:
+        click.echo(line)
+
+
+def plain(value: Any) -> Any:
+    """Turn paths, dataclasses, NumPy arrays and scalars into what JSON can hold (see :func:`emit`)."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return plain(dataclasses.asdict(value))
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, Path):
+        return value.as_posix()
+    if hasattr(value, "tolist"):  # a NumPy array or scalar, without importing NumPy
+        return plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    return value
+
+
+class Progress:
+    """Progress on stderr: a bar that redraws itself on a terminal, elsewhere a plain line every few seconds.
+
+    ``with Progress("training", total=500) as progress: progress.update(12, "loss -3.1")``. ``total`` is None where
+    the end is not known. A line of its own goes through :meth:`say`, which does not tear the bar.
+    """
+
+    def __init__(self, label: str, total: float | None = None, *, stream: TextIO | None = None) -> None:
+        self.label = label
+        self.total = total
+        self._stream = sys.stderr if stream is None else stream
+        self._terminal = self._stream.isatty()
+        self._start = time.monotonic()
+        self._last = -math.inf
+        self._done = 0.0
+        self._note = ""
+        self._pending = False
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pending:
+            self._show()
+        if self._terminal and self._last > -math.inf:
+            self._stream.write("\n")
+            self._stream.flush()
+
+    def update(self, done: float, note: str = "") -> None:
+        """Say that ``done`` of ``total`` is done. Call it as often as you like; it writes only when it is time."""
+        self._done, self._note, self._pending = done, note, True
+        if time.monotonic() - self._last >= (DRAW_EVERY_S if self._terminal else LINE_EVERY_S):
+            self._show()
+
+    def say(self, text: str) -> None:
+        """Write a line above the bar."""
+        self._stream.write(f"\r\x1b[K{text}\n" if self._terminal else f"{text}\n")
+        self._stream.flush()
+        if self._terminal and self._last > -math.inf:
+            self._show()
+
+    def _show(self) -> None:
+        self._last, self._pending = time.monotonic(), False
+        if self._terminal:
+            self._stream.write("\r" + self._text(bar=True)[: shutil.get_terminal_size().columns - 1] + "\x1b[K")
+        else:
+            self._stream.write(self._text(bar=False) + "\n")
+        self._stream.flush()
+
+    def _text(self, *, bar: bool) -> str:
+        elapsed = time.monotonic() - self._start
+        parts = [self.label]
+        if self.total:
+            share = min(max(self._done / self.total, 0.0), 1.0)
+            if bar:
+                parts.append("[" + "#" * int(20 * share) + "." * (20 - int(20 * share)) + "]")
+            parts += [f"{self._done:g}/{self.total:g}", clock(elapsed)]
+            if 0.0 < share < 1.0:
+                parts.append(f"left {clock(elapsed * (1.0 - share) / share)}")
+        else:
+            parts += [f"{self._done:g}", clock(elapsed)]
+        return " ".join([*parts, self._note]).rstrip()
+
+
+def clock(seconds: float) -> str:
+    """Format a duration in seconds as m:ss or h:mm:ss."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"

@@ -1,0 +1,96 @@
+"""refbss train: train a model, stop it, go on with it."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from refbss_cli.options import Progress, emit, json_option, set_option
+
+
+@click.command(short_help="Train a model on recordings.")
+@click.argument("source", metavar="PRESET|CONFIG.TOML")
+@click.option(
+    "--data", "folders", multiple=True, required=True, metavar="DIR", help="Recordings, or 'embedded'; repeatable."
+)
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="RUN", help="Folder of the run.")
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Train for about this long.")
+@click.option("--steps", type=click.IntRange(min=1), help="Train for this many steps.")
+@click.option("--resume", is_flag=True, help="Go on with the run in RUN, if there is one.")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of every random draw.  [default: train.seed]")
+@set_option
+@json_option
+def train(
+    source: str,
+    folders: tuple[str, ...],
+    out: Path,
+    minutes: float | None,
+    steps: int | None,
+    resume: bool,
+    seed: int | None,
+    overrides: tuple[str, ...],
+    as_json: bool,
+) -> int:
+    """Train PRESET (lvbd-tiny, lvbd-small) or CONFIG.TOML on recordings and keep the run in RUN.
+
+    RUN gets last/ and best/ (checkpoints), config.toml (the effective configuration), log.jsonl (a line per step) and,
+    where matplotlib is installed, curve.png. Ctrl-C or SIGTERM saves and leaves; the same command with --resume goes
+    on.
+    """
+    if minutes and steps:
+        raise click.UsageError("--minutes and --steps exclude each other.")
+    from refbss._checks import InputError
+    from refbss.config import load_config
+    from refbss.data.layouts import open_corpus
+    from refbss.training.config import PRESETS, RunConfig
+    from refbss.training.loop import Step, Trainer, TrainingError
+
+    if source not in PRESETS and not Path(source).suffix == ".toml":
+        raise InputError(f"train: PRESET is {source!r}, wanted one of {', '.join(PRESETS)}, or a .toml file")
+    if steps:
+        overrides = (*overrides, f"train.steps={steps}")
+    if seed is not None:
+        overrides = (*overrides, f"train.seed={seed}")
+    config = load_config(RunConfig, PRESETS.get(source, source), overrides=overrides)
+    trainer = Trainer(config, [open_corpus(folder) for folder in folders], out, minutes=minutes, resume=resume)
+    caught: list[int] = []
+
+    def leave(number: int, _: FrameType | None) -> None:
+        caught.append(number)
+
+    before = {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGTERM)}
+    length = f"{minutes:g} minutes" if trainer.steps is None else f"steps {trainer.step + 1} to {trainer.steps}"
+    click.echo(f"Training {source} on {', '.join(folders)}: {length}, run in {out}", err=True)
+    try:
+        with Progress("train", trainer.steps) as progress:
+
+            def report(step: Step, total: int | None) -> None:
+                progress.total = total
+                note = f"loss {step.loss:.2f}" + (f", best {trainer.best:.2f} dB" if trainer.best is not None else "")
+                progress.update(step.step, note)
+
+            summary = trainer.run(report, lambda: bool(caught))
+    except TrainingError as error:
+        click.echo(f"refbss: error: {' '.join(str(error).split())}", err=True)
+        return 1
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    _draw_curve(out)
+    score = "" if summary.best_db is None else f", best validation SI-SDR {summary.best_db:.2f} dB"
+    line = f"{summary.reason} at step {summary.step}, {summary.minutes:.1f} minutes{score}; run in {out}"
+    emit({**summary._asdict(), "run": str(out)}, line, as_json=as_json)
+    if caught:
+        click.echo(f"Stopped by {signal.Signals(caught[0]).name}; saved {out / 'last'}. Go on with --resume.", err=True)
+        return 128 + caught[0]
+    return 0
+
+
+def _draw_curve(out: Path) -> None:
+    from refbss.training.curve import draw_curve
+
+    if draw_curve(out / "log.jsonl", out / "curve.png") is None:
+        click.echo("No curve.png: matplotlib is not installed (pip install 'refbss[plot]').", err=True)

@@ -1,0 +1,87 @@
+"""Where compiled kernels go: beside the module, or under the user's cache when that folder is read-only.
+
+Permissions do not bind root. A copy of the package is made read-only, and where the test runs as root, ``os.access``
+is made to answer as it would for anybody else.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import refbss
+
+PROBE = '"""A kernel to compile."""\n\nfrom refbss._jit import kernel\n\n\n@kernel\ndef twice(x):\n    return 2.0 * x\n'
+CODE = """
+import os, sys
+sys.path.insert(0, {home!r})
+package = os.path.join({home!r}, "refbss")
+if {read_only} and os.access(package, os.W_OK):
+    answer = os.access
+    os.access = lambda path, mode, **rest: answer(path, mode, **rest) and not (
+        mode & os.W_OK and os.fspath(path).startswith(package))
+from refbss._probe import twice
+assert twice(1.5) == 3.0
+import refbss, numba
+assert refbss.__file__.startswith(package)
+print(numba.config.CACHE_DIR)
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path, root: Path) -> Iterator[Path]:
+    """A folder with a copy of the doors of refbss and one kernel."""
+    package = tmp_path / "site" / "refbss"
+    package.mkdir(parents=True)
+    for name in ("__init__.py", "_jit.py", "_version.py"):
+        shutil.copy(root / "refbss" / name, package)
+    (package / "_probe.py").write_text(PROBE, encoding="utf-8")
+    yield package.parent
+    package.chmod(0o755)
+
+
+def _environment(cache: Path, **more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
+    return {**kept, "XDG_CACHE_HOME": str(cache), "HOME": str(cache), "PYTHONDONTWRITEBYTECODE": "1", **more}
+
+
+def _compiled(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.nbc"))
+
+
+def test_beside_the_module(home: Path, tmp_path: Path, run_python: Callable[..., str]) -> None:
+    code = CODE.format(home=str(home), read_only=False)
+    run_python(code, cwd=tmp_path, env=_environment(tmp_path / "cache"))
+    assert len(_compiled(home / "refbss" / "__pycache__")) == 1
+    assert not _compiled(tmp_path / "cache")
+
+
+def test_in_the_users_cache_when_read_only(home: Path, tmp_path: Path, run_python: Callable[..., str]) -> None:
+    (home / "refbss").chmod(0o555)
+    code = CODE.format(home=str(home), read_only=True)
+    first = run_python(code, cwd=tmp_path, env=_environment(tmp_path / "cache"))
+    assert first == "\n", "the setting of other packages must stay as it was"
+    assert not _compiled(home)
+    (compiled,) = _compiled(tmp_path / "cache")
+    assert compiled.is_relative_to(tmp_path / "cache") and refbss.__version__ in compiled.parts
+    written = compiled.stat().st_mtime_ns
+    run_python(code, cwd=tmp_path, env=_environment(tmp_path / "cache"))
+    assert [path.stat().st_mtime_ns for path in _compiled(tmp_path / "cache")] == [written], "read back, not rewritten"
+
+
+def test_numba_cache_dir_wins(home: Path, tmp_path: Path, run_python: Callable[..., str]) -> None:
+    wanted = tmp_path / "mine"
+    code = CODE.format(home=str(home), read_only=True)
+    run_python(code, cwd=tmp_path, env=_environment(tmp_path / "cache", NUMBA_CACHE_DIR=str(wanted)))
+    assert len(_compiled(wanted)) == 1
+    assert not _compiled(tmp_path / "cache") and not _compiled(home)
+
+
+def test_without_jit_nothing_is_compiled(home: Path, tmp_path: Path, run_python: Callable[..., str]) -> None:
+    code = CODE.format(home=str(home), read_only=False)
+    run_python(code, cwd=tmp_path, env=_environment(tmp_path / "cache", NUMBA_DISABLE_JIT="1"))
+    assert not _compiled(tmp_path)

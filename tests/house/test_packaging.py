@@ -1,0 +1,91 @@
+"""What is installed: the list of packages equals the tree, and a wheel holds what it must and no more."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import refbss
+
+
+@pytest.fixture(scope="session")
+def pyproject(root: Path) -> dict[str, Any]:
+    return tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="session")
+def wheel(root: Path, tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    """A wheel built from a copy of the tree, so that no build folder is left behind."""
+    copy = tmp_path_factory.mktemp("wheel") / "source"
+    copy.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(root / name, copy)
+    for name in ("refbss", "cli"):
+        shutil.copytree(root / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", "dist", "."]
+    done = subprocess.run(command, cwd=copy, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (path,) = (copy / "dist").glob("*.whl")
+    return zipfile.ZipFile(path)
+
+
+def test_the_package_list_equals_the_tree(root: Path, python_files: list[Path], pyproject: dict[str, Any]) -> None:
+    folders = {path.parent.relative_to(root) for path in python_files}
+    tree = {".".join(folder.parts) for folder in folders if folder.parts[:1] == ("refbss",)}
+    command_line = {".".join(("refbss_cli", *folder.parts[1:])) for folder in folders if folder.parts[:1] == ("cli",)}
+    listed = pyproject["tool"]["setuptools"]["packages"]
+    assert sorted(listed) == sorted(tree | command_line)
+
+
+def test_every_package_has_an_init(root: Path, python_files: list[Path]) -> None:
+    for path in python_files:
+        if path.relative_to(root).parts[0] in ("refbss", "cli"):
+            assert (path.parent / "__init__.py").is_file(), f"{path.parent} has no __init__.py"
+
+
+def test_the_wheel_holds_the_packages_and_their_data(
+    root: Path, project_files: list[Path], wheel: zipfile.ZipFile
+) -> None:
+    held = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    wanted = set()
+    for path in project_files:
+        parts = path.relative_to(root).parts
+        if parts[0] == "refbss":
+            wanted.add("/".join(parts))
+        elif parts[0] == "cli":
+            wanted.add("/".join(("refbss_cli", *parts[1:])))
+    assert held == wanted
+
+
+def test_the_wheel_runs(wheel: zipfile.ZipFile, tmp_path: Path, run_python: Callable[..., str]) -> None:
+    wheel.extractall(tmp_path)
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "import refbss, refbss_cli.main\n"
+        f"assert refbss.__file__.startswith({str(tmp_path)!r}), refbss.__file__\n"
+        f"assert refbss_cli.main.__file__.startswith({str(tmp_path)!r})\n"
+        "raise SystemExit(refbss_cli.main.main(['--version']))"
+    )
+    assert run_python(code, cwd=tmp_path) == f"refbss {refbss.__version__}\n"
+
+
+def test_the_metadata(wheel: zipfile.ZipFile) -> None:
+    (name,) = [name for name in wheel.namelist() if name.endswith(".dist-info/METADATA")]
+    metadata = wheel.read(name).decode()
+    assert f"\nVersion: {refbss.__version__}\n" in metadata
+    assert "\nRequires-Python: >=3.11\n" in metadata
+    assert any(name.endswith("LICENSE") for name in wheel.namelist())
+    (name,) = [name for name in wheel.namelist() if name.endswith("entry_points.txt")]
+    assert "refbss = refbss_cli.main:main" in wheel.read(name).decode()
+
+
+def test_the_changelog_knows_the_version(root: Path) -> None:
+    assert f"\n## {refbss.__version__} " in (root / "CHANGELOG.md").read_text(encoding="utf-8")

@@ -1,0 +1,49 @@
+"""Shards: they cover the batch, keep their order, and hold BLAS to one thread."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info
+
+from refbss.training.shards import split, workers
+
+
+@pytest.mark.parametrize("count", [1, 3, 8, 10])
+@pytest.mark.parametrize("shards", [1, 3, 4, 20])
+def test_the_shards_cover_the_batch(count: int, shards: int) -> None:
+    parts = split(count, shards)
+    assert [i for part in parts for i in part] == list(range(count))
+    assert all(parts) and len(parts) <= shards
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_results_keep_their_order() -> None:
+    def work(delay: float) -> tuple[float, str]:
+        time.sleep(delay)
+        return delay, threading.current_thread().name
+
+    with workers(3) as pool:
+        results = pool(work, [0.03, 0.01, 0.0])
+    assert [delay for delay, _ in results] == [0.03, 0.01, 0.0]
+    assert len({name for _, name in results}) > 1
+
+
+def test_errors_come_through() -> None:
+    with workers(2) as pool, pytest.raises(ZeroDivisionError):
+        pool(lambda x: 1 / x, [1, 0])
+
+
+def test_blas_has_one_thread() -> None:
+    np.ones((2, 2)) @ np.ones((2, 2))
+
+    def threads() -> set[int]:
+        return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+    before = threads()
+    with workers(0) as pool:
+        assert pool(lambda _: threads(), [0]) == [{1}]
+    assert threads() == before
