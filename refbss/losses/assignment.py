@@ -3,10 +3,22 @@
 Shapes: cost (B, P, J), output p against reference j; loss (B,); assignment (B, P, J), a weight for every pair.
 Three ways; in each the assignment weighs the cost and the loss is the mean over references.
 
-    pit       Pi = the permutation matrix of least cost, loss = 1/P sum_pj Pi C            (assignment.1, 2)
-    softmax   Pi = softmax over p of score / temp, loss = 1/J sum_pj Pi C                  (assignment.4, 5)
-    sinkhorn  log Pi = -C / temp, then `steps` times: rows minus their log-sum-exp over j,
-              columns minus theirs over p; loss = 1/P sum_pj Pi C                          (assignment.9 to 12)
+    pit       Pi = the permutation matrix of least cost                           (assignment.1)
+              loss = 1/P sum_pj Pi C                                              (assignment.2)
+              dC = dloss Pi / P                                                   (assignment.3)
+    softmax   Pi = softmax over p of score / temp                                 (assignment.4)
+              loss = 1/J sum_pj Pi C                                              (assignment.5)
+              dC = dloss Pi / J                                                   (assignment.6)
+              dPi = dloss C / J                                                   (assignment.7)
+              dscore = Pi (dPi - sum_p Pi dPi) / temp                             (assignment.8)
+    sinkhorn  log Pi = -C / temp                                                  (assignment.9)
+              `steps` times: log Pi -= log sum_j Pi, rows to one                  (assignment.10)
+                             log Pi -= log sum_p Pi, columns to one               (assignment.11)
+              loss = 1/P sum_pj Pi C                                              (assignment.12)
+              dC = dloss Pi / P, dlogPi = dloss C Pi / P                          (assignment.13)
+              backwards: dlogPi -= Pi sum_p dlogPi, Pi after the column half      (assignment.14)
+                         dlogPi -= Pi sum_j dlogPi, Pi after the row half         (assignment.15)
+              dC -= dlogPi / temp                                                 (assignment.16)
 
 pit is utterance-level permutation invariant training (Kolbaek et al. 2017) with the Hungarian method [std]; sinkhorn
 follows SinkPIT (Tachibana 2021) [std]; softmax across outputs [paper], its use as a weight on the cost [ours].

@@ -11,9 +11,26 @@ sample that the noise eps gives. shape is the family's parameter (student: nu, p
     implicit  F = 1/2 |psi|^2 + div psi + 1/2 sum_d 1 / sig^2,        (fisher.6)
               div psi = -(phi sum_d a + 2 phi' sum_d a^2 z^2)         (fisher.7)
 
+Backward. Each form first, v being dF times the vector whose square is summed:
+
+    explicit  dpsi = v,  dsig -= v eps / sig^2                        (fisher.14)
+    weighted  dpsi = v sig,  dsig = v psi                             (fisher.15)
+    implicit  dphi = -dF sum a,  dphi' = -2 dF sum a^2 z^2,           (fisher.16)
+              dz = -4 dF phi' a^2 z,  da = -dF (phi + 4 phi' a z^2),
+              du = dphi' phi'',  dshape = dphi' dphi'/dshape,         (fisher.17)
+              dpsi = dF psi,  dsig = -dF / sig^3                      (fisher.18)
+
+then one chain for all:
+
+    dphi -= sum_d dpsi a z,  dz -= phi a dpsi,  da -= phi z dpsi      (fisher.8)
+    du += dphi phi',  dshape += dphi dphi/dshape                      (fisher.9)
+    dz += 2 du a z,  da += du z^2                                     (fisher.10)
+    dmu = dz,  dsig += dz eps                                         (fisher.11)
+    dlog_var = dsig sig / 2                                           (fisher.12)
+    dlog_r = -da a, summed over the axes that were repeated           (fisher.13)
+
 Fisher divergence in place of KL, SIRP prior [paper]; score of a SIRP: Brehm & Stammler 1987 [std]; implicit form:
-Hyvarinen 2005, equal to the explicit one in expectation over eps [std]; weighted form [ours]. The backward pass takes
-each form to its partial derivatives by psi, phi, u, z, sig and a, and then all of them down one chain.
+Hyvarinen 2005, equal to the explicit one in expectation over eps [std]; weighted form [ours].
 Families: refbss.priors. ``offset`` is added to u by power and laplace, which are singular at z = 0 without it.
 Sums run in float64.
 """

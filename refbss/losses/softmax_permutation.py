@@ -10,6 +10,18 @@ out. With energies E and inner products X of one frame, and i over frames:
     (Delta_r Pi)(t) = mean Pi[t, t + h) - mean Pi[t - h, t), h = 2^r, t = h .. F - h  (softmax_permutation.7)
     loss = sum_r lam_r mean_tj o_j sum_p (Delta_r Pi_pj)^2                            (softmax_permutation.8)
 
+Backward, dc the gradient of the similarity and S(t) = sum_{i < t} Pi[i], so that h Delta = S(t+h) - 2 S(t) + S(t-h):
+
+    dX = 2 dc X / (U V),  dU = -sum_j dc c / U                                        (softmax_permutation.3)
+    dE_y = dU + floor mean_i dU,  dy = sum_j dX s + 2 dE_y y                          (softmax_permutation.4)
+    dS(t+h), dS(t), dS(t-h) += dDelta / h times 1, -2, 1                              (softmax_permutation.9)
+    dPi[i] = sum_{t > i} dS(t)                                                        (softmax_permutation.10)
+    dDelta = 2 dloss lam_r o Delta / (number of t and j)                              (softmax_permutation.11)
+    dc = Pi (dPi - sum_p Pi dPi) / temp                                               (softmax_permutation.12)
+
+A report beside the loss: the share of active frames in which the output most similar to a reference is not the one of
+the whole utterance (softmax_permutation.13).
+
 A resolution with F < 2h adds zero. lam_r = weights[r]. Softmax across outputs and multi-resolution differential
 operators [paper]; the similarity, its floor and the weighting by activity [ours]. tiny = 1e-30 keeps value and gradient
 finite where an estimate or a reference is zero. The gradient also runs through the floor of U. Sums run in float64.

@@ -1,7 +1,13 @@
-"""Linear layer, y = x W' + b over the last axis.
+"""Linear layer over the last axis.
 
 Shapes: x (..., I), w (O, I), b (O,), y (..., O). Parameters as torch.nn.Linear's ``weight`` and ``bias``.
-Sums run in float64 whatever the dtype. Source: [std], any textbook; derivation in docs/math/linear.md.
+
+    (linear.1)  y = x w' + b
+    (linear.2)  dx = dy w
+    (linear.3)  dw = sum over rows of dy' x
+    (linear.4)  db = sum over rows of dy
+
+Source: [std], any textbook. Sums run in float64.
 """
 
 from __future__ import annotations
