@@ -64,7 +64,8 @@ def separate(
             try:
                 result |= _separate_file(separator, path, targets[path], channel, resample, advance)
             except InputError as error:
-                result["error"] = " ".join(str(error).split())
+                said = " ".join(str(error).split())
+                result["error"] = said if str(path) in said else f"{path}: {said}"
                 progress.say(f"refbss: error: {result['error']}")
             results.append(result)
             progress.update(done + 1, path.name)

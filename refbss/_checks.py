@@ -14,6 +14,10 @@ class InputError(ValueError):
     """Bad input. The message names the argument or file, what came, and what was wanted."""
 
 
+class NotFiniteError(InputError):
+    """A file or an array holds NaN or infinity."""
+
+
 def check_arrays(op: str, **arguments: tuple[Any, str]) -> dict[str, int]:
     """Check shapes and dtypes of arrays against named axes and return the size of every axis.
 

@@ -84,7 +84,7 @@ def reconstruction(est: Tensor, ref: Tensor, mix: Tensor, loss_config: dict[str,
     if kind == "pit":
         return pit(cost)
     if kind == "sinkhorn":
-        plan = sinkhorn_plan(cost, loss_config["temp"], loss_config["sinkhorn_steps"])
+        plan = sinkhorn_plan(cost, loss_config["sinkhorn_temp_db"], loss_config["sinkhorn_steps"])
         return (plan * cost).sum((1, 2)) / cost.shape[1]
     score = similarity(est, ref, est.shape[-1], loss_config["permutation_floor"])[0][..., 0]
     plan = torch.softmax(score / loss_config["temp"], dim=1)

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import soundfile
 
-from refbss._checks import InputError, check_choice, check_integer
+from refbss._checks import InputError, NotFiniteError, check_choice, check_integer
 from refbss._types import Array
 
 SUFFIXES = (".wav", ".flac", ".aif", ".aiff", ".ogg")
@@ -29,10 +29,6 @@ SUBTYPES = {"WAV": ("FLOAT", "DOUBLE", "PCM_16", "PCM_24", "PCM_32"), "FLAC": ("
 BITS = {"PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 _UNKNOWN_SIZE = 0x7FFFF000  # writers to a pipe put this, 0x7FFFFFFF or 0xFFFFFFFF where the length is not known
 _LARGEST_WAV = 2**32 - 2**16
-
-
-class NotFiniteError(InputError):
-    """A file holds NaN or infinity."""
 
 
 def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:

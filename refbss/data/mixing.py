@@ -15,8 +15,8 @@ An item is made in this order; every choice is [ours] and a field of MixConfig:
    10 log10 of the energy of the sum of all sources over that of the noise, both over the whole item.
 6. One gain for everything: the RMS of the mixture is uniform in ``level_dbfs``, or less where a peak would pass 0.99.
 
-Draws come from Philox with key (seed, purpose) and counter (0, 0, index, epoch): no two items or purposes share
-a number, the order of requests does not matter, and noise on or off leaves the speech as it is.
+Draws come from Philox with key (seed, split and purpose) and counter (0, 0, index, epoch): no two items, splits or
+purposes share a number, the order of requests does not matter, and noise on or off leaves the speech as it is.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ import numpy as np
 from refbss._checks import InputError, check_integer, check_number
 from refbss._types import Array
 from refbss.data import noise as noises
-from refbss.data.layouts import Corpus
+from refbss.data.layouts import SPLITS, Corpus
 from refbss.data.speech import SpeechPool
 
 PEAK = 0.99
@@ -46,17 +46,29 @@ class MixConfig:
     """How mixtures are made. Raises InputError when a field is out of range; lists are taken as tuples."""
 
     sources: int = 2
+    """Speakers of a mixture."""
     seconds: float = 2.0
+    """Length of a mixture."""
     sample_rate_hz: int = 8000
+    """Sample rate of a mixture."""
     gain_db: float = 2.5
+    """Largest difference in level between the first speaker and any other."""
     pauses_s: tuple[float, float] = (0.05, 0.3)
+    """Range of the pauses between the utterances of one speaker."""
     level_dbfs: tuple[float, float] = (-33.0, -19.0)
+    """Range of the mixture's RMS level."""
     silence_probability: float = 0.0
+    """Share of the mixtures in which one speaker falls silent for a while."""
     silence_s: tuple[float, float] = (0.0, 0.0)
+    """Range of the length of that silence."""
     noise: str | tuple[str, ...] = "none"
+    """Kind of noise, or several to draw from: none, white, pink, speech, babble, or a folder of recordings."""
     noise_probability: float = 1.0
+    """Share of the mixtures that get noise."""
     snr_db: tuple[float, float] = (5.0, 15.0)
+    """Range of the ratio of all speakers together to the noise."""
     resample: bool = False
+    """Take recordings of other sample rates."""
 
     def __post_init__(self) -> None:
         check_integer("MixConfig", sources=self.sources, sample_rate_hz=self.sample_rate_hz)
@@ -140,9 +152,9 @@ def mixture_of(sources: Array, noise: Array | None = None) -> Array:
     return mix if noise is None else mix + noise
 
 
-def generator(seed: int, epoch: int, index: int, purpose: int) -> np.random.Generator:
-    """The random numbers for one purpose of one item."""
-    key = np.array([seed, purpose], np.uint64)
+def generator(seed: int, split: str, epoch: int, index: int, purpose: int) -> np.random.Generator:
+    """The random numbers for one purpose (below 256) of one item of one split."""
+    key = np.array([seed, 256 * SPLITS.index(split) + purpose], np.uint64)
     return np.random.Generator(np.random.Philox(key=key, counter=np.array([0, 0, index, epoch], np.uint64)))
 
 
@@ -183,24 +195,27 @@ class Mixer:
             for recording in recordings[:: -(-len(recordings) // 50)]
         )
 
+    def _random(self, epoch: int, index: int, purpose: int) -> np.random.Generator:
+        return generator(self.seed, self.split, epoch, index, purpose)
+
     def item(self, epoch: int, index: int) -> Item:
         """The mixture number ``index`` of an epoch."""
         check_integer("Mixer.item", least=0, epoch=epoch, index=index)
         config, n = self.config, self.config.samples
-        rng = generator(self.seed, epoch, index, SPEAKERS)
+        rng = self._random(epoch, index, SPEAKERS)
         speakers = [str(name) for name in rng.choice(self.pool.speakers, config.sources, replace=False)]
-        gains = generator(self.seed, epoch, index, GAINS).uniform(-config.gain_db, config.gain_db, config.sources)
+        gains = self._random(epoch, index, GAINS).uniform(-config.gain_db, config.gain_db, config.sources)
         gains[0] = 0.0
         sources, placed = np.zeros((config.sources, n)), []
         for p, speaker in enumerate(speakers):
-            draws = generator(self.seed, epoch, index, UTTERANCES + p)
+            draws = self._random(epoch, index, UTTERANCES + p)
             string, where = self.pool.string(speaker, n, config.pauses_s, draws)
             sources[p] = string * 10 ** (gains[p] / 20)
             placed.append(where)
-        silence = self._silence(sources, generator(self.seed, epoch, index, SILENCE))
-        draws = generator(self.seed, epoch, index, NOISE)
+        silence = self._silence(sources, self._random(epoch, index, SILENCE))
+        draws = self._random(epoch, index, NOISE)
         noise, added = self._noise(mixture_of(sources), speakers, draws)
-        level = self._level(sources, noise, generator(self.seed, epoch, index, LEVEL))
+        level = self._level(sources, noise, self._random(epoch, index, LEVEL))
         single = sources.astype(np.float32)
         noise32 = noise.astype(np.float32)
         recipe = {
@@ -213,10 +228,6 @@ class Mixer:
         }
         name = f"s{self.seed}e{epoch}i{index:06d}"
         return Item(name, mixture_of(single, noise32), single, noise32, added is None, recipe)
-
-    def batch(self, epoch: int, indices: Sequence[int]) -> Batch:
-        """Items of an epoch, stacked in the order of ``indices``."""
-        return stack([self.item(epoch, index) for index in indices])
 
     def _silence(self, sources: Array, rng: np.random.Generator) -> dict[str, int] | None:
         """Silence one source for a while, in place."""

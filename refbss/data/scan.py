@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from refbss._checks import InputError
+from refbss._checks import InputError, NotFiniteError
 from refbss._types import Array
-from refbss.data.audio_io import NotFiniteError, read_audio
+from refbss.data.audio_io import read_audio
 from refbss.data.layouts import SPLITS, Entry, listing, with_splits
 from refbss.data.speech import SILENT_PEAK
 

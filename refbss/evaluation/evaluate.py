@@ -17,6 +17,7 @@ import numpy as np
 from refbss._checks import InputError
 from refbss._types import Array
 from refbss.data.mixing import Item
+from refbss.evaluation.permutation import permutation_error_rate
 from refbss.evaluation.si_sdr import mean_db, si_sdri
 
 Map = Callable[[Callable[[Any], Any], Sequence[Any]], list[Any]]
@@ -24,17 +25,23 @@ Map = Callable[[Callable[[Any], Any], Sequence[Any]], list[Any]]
 
 TOGETHER = 16
 """Utterances that are held in memory at a time."""
+FRAME_S = 0.02
+"""Frame of the permutation error rate."""
 INTERVAL = "95 percent confidence interval of the mean, Student t over utterances"
 
 
 class Score(NamedTuple):
-    """One utterance: SI-SDR (P,) and improvement (P,) of each reference in dB, NaN where a reference is silent."""
+    """One utterance: SI-SDR (P,) and improvement (P,) of each reference in dB, NaN where a reference is silent.
+
+    The permutation error rate is the share of active frames whose best output is not the utterance's.
+    """
 
     id: str
     clean: bool
     seconds: float
     si_sdr_db: Array
     si_sdri_db: Array
+    permutation_error_rate: float
     processing_s: float
 
 
@@ -48,6 +55,8 @@ class Report:
     si_sdr_interval_db: tuple[float, float]
     si_sdri_interval_db: tuple[float, float]
     skipped: int
+    permutation_error_rate: float
+    """Mean over the utterances that have active frames."""
     rtf: float
     """Processing time of an utterance on one thread over its duration, all utterances together."""
 
@@ -65,11 +74,13 @@ def score(separate: Callable[[Array], Array], item: Item, rate_hz: int) -> Score
         raise InputError(f"evaluate: {item.id} has sources {item.sources.shape}, the model gives {est.shape}")
     if not item.mix.any():
         nothing = np.full(len(est), np.nan)
-        return Score(item.id, item.clean, len(item.mix) / rate_hz, nothing, nothing, processing_s)
+        return Score(item.id, item.clean, len(item.mix) / rate_hz, nothing, nothing, math.nan, processing_s)
     result = si_sdri(ref=item.sources, est=est, mix=item.mix, silent="nan")
     failed = np.isnan(result.si_sdr_db) & item.sources.any(axis=1)
     sdr, improvement = (np.where(failed, -np.inf, values) for values in (result.si_sdr_db, result.si_sdri_db))
-    return Score(item.id, item.clean, len(item.mix) / rate_hz, sdr, improvement, processing_s)
+    frame = min(len(item.mix), max(1, round(FRAME_S * rate_hz)))
+    errors = float(permutation_error_rate(ref=item.sources[None], est=est[None], frame=frame)[0])
+    return Score(item.id, item.clean, len(item.mix) / rate_hz, sdr, improvement, errors, processing_s)
 
 
 def evaluate(
@@ -107,6 +118,7 @@ def summarise(scores: Sequence[Score]) -> Report:
         interval(sdr),
         interval(improvement),
         skipped,
+        mean_db([[s.permutation_error_rate] for s in scores], silent="skip")[0],
         sum(s.processing_s for s in scores) / sum(s.seconds for s in scores),
     )
 
@@ -134,11 +146,11 @@ def write_csv(report: Report, path: Path) -> None:
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     columns = [f"{name}_{p}" for name in ("si_sdr_db", "si_sdri_db") for p in sources]
-    rows.writerow(["id", "clean", "seconds", "si_sdr_db", "si_sdri_db", *columns])
+    rows.writerow(["id", "clean", "seconds", "si_sdr_db", "si_sdri_db", "permutation_error_rate", *columns])
     for utterance in report.utterances:
         both = (utterance.si_sdr_db, utterance.si_sdri_db)
         means = [mean_db(values, silent="skip")[0] for values in both]
-        numbers = [f"{value:.6f}" for value in (*means, *both[0], *both[1])]
+        numbers = [f"{value:.6f}" for value in (*means, utterance.permutation_error_rate, *both[0], *both[1])]
         rows.writerow([utterance.id, str(utterance.clean).lower(), f"{utterance.seconds:g}", *numbers])
     part = path.with_name(f".{path.name}.new")
     part.write_text(text.getvalue(), encoding="utf-8")

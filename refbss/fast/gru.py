@@ -20,15 +20,15 @@ from refbss.ops.gru import GruCache, GruGrads, check_gru, check_gru_cotangent
 
 
 def _exp_minus(x: Any) -> Any:
-    """exp(-x)."""
-    return math.exp(-x)
+    """exp(-x), held at the edge of the range."""
+    return math.exp(-x if x > -700.0 else 700.0) if x == x else x
 
 
 @overload(_exp_minus)
 def _exp_minus_overload(x: Any) -> Any:
 
     def library(x: Any) -> Any:
-        return math.exp(-x)
+        return math.exp(-x if x > -700.0 else 700.0) if x == x else x
 
     def polynomial(x: Any) -> Any:
         """2^k times a polynomial for 2^f, k the integer nearest to -x / log 2; x is held within +-87, NaN stays."""
@@ -51,8 +51,10 @@ def _exp_minus_overload(x: Any) -> Any:
 
 
 @fast_kernel
-def _multiply(h, w, out, rows, inner, outer):  # type: ignore[no-untyped-def]
+def _multiply(h, w, out):  # type: ignore[no-untyped-def]
     """out[i, :] += sum_k h[i, k] w[k, :], two rows and eight k at a time."""
+    rows, inner = h.shape
+    outer = w.shape[1]
     i = 0
     while i < rows:
         two = i + 1 < rows
@@ -87,15 +89,14 @@ def _multiply(h, w, out, rows, inner, outer):  # type: ignore[no-untyped-def]
 
 
 @fast_kernel
-def _forward(inputs, w_t, b_hh, h0, y, gate_r, gate_z, gate_n, gate_a, sums):  # type: ignore[no-untyped-def]
+def _forward(inputs, w_t, b_hh, h, y, gate_r, gate_z, gate_n, gate_a, sums):  # type: ignore[no-untyped-def]
     batch, frames, hidden = y.shape
     one, two = y.dtype.type(1.0), y.dtype.type(2.0)
-    h = h0.copy()
     for t in range(frames):
         for i in range(batch):
             for j in range(3 * hidden):
                 sums[i, j] = b_hh[j]
-        _multiply(h, w_t, sums, batch, hidden, 3 * hidden)
+        _multiply(h, w_t, sums)
         for i in range(batch):
             for j in range(hidden):
                 r = one / (one + _exp_minus(inputs[i, t, j] + sums[i, j]))
@@ -138,7 +139,7 @@ def _backward(dy, dh_n, w_hh, previous, gate_r, gate_z, gate_n, gate_a, d_in, d_
                 drow[i, hidden + j] = dz
                 drow[i, 2 * hidden + j] = da
                 dh[i, j] = g * z
-        _multiply(drow, w_hh, dh, batch, 3 * hidden, hidden)
+        _multiply(drow, w_hh, dh)
 
 
 def gru_forward(
@@ -150,7 +151,7 @@ def gru_forward(
     inputs += b_ih
     y, r, z, n, a = (np.empty(shape, dtype=x.dtype) for _ in range(5))
     sums = np.empty((batch, 3 * hidden), dtype=x.dtype)
-    w_t, bias, state = np.ascontiguousarray(w_hh.T), np.ascontiguousarray(b_hh), np.ascontiguousarray(h0)
+    w_t, bias, state = np.ascontiguousarray(w_hh.T), np.ascontiguousarray(b_hh), h0.copy()
     _forward(inputs.reshape(batch, frames, -1), w_t, bias, state, y, r, z, n, a, sums)
     return y, y[:, -1].copy(), GruCache(x, w_ih, w_hh, h0, y, r, z, n, a)
 

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refbss._checks import check_integer, check_number
 from refbss._jit import fast_kernel
 from refbss._types import Array
 from refbss.fast.memory_bank import FastMemoryWriteCache, memory_write_backward, memory_write_forward
@@ -77,10 +76,7 @@ def memory_separator_forward(
     truncate: int = 0,
 ) -> tuple[Array, Array, Array, Array, FastMemorySeparatorCache]:
     """As refbss.ops.memory_separator.memory_separator_forward."""
-    sizes = check_memory_separator(x, g, a, c, read, v, b, m0, q0, theta)
-    check_integer("memory_separator", block=block)
-    check_integer("memory_separator", least=0, truncate=truncate)
-    check_number("memory_separator", above=0.0, e0=e0, delta=delta)
+    sizes = check_memory_separator(x, g, a, c, read, v, b, m0, q0, theta, block, e0, delta, truncate)
     batch, sources, latent = sizes["B"], sizes["P"], sizes["D"]
     w = g[:, None] @ a.transpose(0, 2, 1)
     w += c[:, None, :]

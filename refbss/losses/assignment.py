@@ -35,7 +35,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from refbss._checks import InputError, check_arrays, check_cotangents, check_integer, check_number
+from refbss._checks import NotFiniteError, check_arrays, check_cotangents, check_integer, check_number
 from refbss._types import Array
 
 
@@ -90,12 +90,12 @@ def _log_sum_exp(x: Array, axis: int) -> Array:
 def pit_forward(cost: Array) -> tuple[Array, Array, PitCache]:
     """Return the loss (B,) under the best permutation, that permutation as a 0/1 matrix (B, P, P), and the cache.
 
-    Raises InputError on shapes or dtypes, and on a cost that is not finite.
+    Raises InputError on shapes or dtypes, NotFiniteError on a cost that is not finite.
     """
     check_arrays("pit", cost=(cost, "B P P"))
     if not np.all(np.isfinite(cost)):
         index = tuple(int(i) for i in np.argwhere(~np.isfinite(cost))[0])
-        raise InputError(f"pit: cost{list(index)} is {cost[index]}, wanted finite numbers")
+        raise NotFiniteError(f"pit: cost{list(index)} is {cost[index]}, wanted finite numbers")
     assignment = np.zeros_like(cost)
     for item, matrix in enumerate(cost.astype(np.float64)):
         outputs, references = linear_sum_assignment(matrix)  # (assignment.1)

@@ -18,8 +18,7 @@ import numpy as np
 
 from refbss._checks import check_arrays, check_cotangents
 from refbss._types import Array
-
-TINY = 1e-30
+from refbss.losses._constants import TINY
 
 
 class MixtureConsistencyCache(NamedTuple):

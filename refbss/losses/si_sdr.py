@@ -23,10 +23,7 @@ import numpy as np
 
 from refbss._checks import check_arrays, check_cotangents, check_number
 from refbss._types import Array
-
-TINY = 1e-30
-DB = 10.0 / np.log(10.0)
-"""One neper of a power ratio in dB: 10 log10(y) = DB ln(y)."""
+from refbss.losses._constants import DB, TINY
 
 
 class SiSdrCache(NamedTuple):
@@ -57,7 +54,7 @@ def si_sdr_forward(est: Array, ref: Array, *, eps: float = 1e-8) -> tuple[Array,
     ref_energy = np.sum(s * s, axis=2)[:, None, :]
     g, q = inner**2, est_energy * ref_energy  # (si_sdr.1)
     signal = g + eps * q + TINY  # (si_sdr.2)
-    residual = np.maximum(q - g, 0.0) + eps * q + TINY  # q >= g but for rounding
+    residual = np.maximum(q - g, 0.0) + eps * q + TINY  # (si_sdr.2); q >= g but for rounding
     loss = -DB * (np.log(signal) - np.log(residual))  # (si_sdr.3)
     return loss.astype(est.dtype), SiSdrCache(est, ref, eps, inner, ref_energy, signal, residual)
 

@@ -18,10 +18,7 @@ import numpy as np
 
 from refbss._checks import check_arrays, check_cotangents, check_number
 from refbss._types import Array
-
-TINY = 1e-30
-DB = 10.0 / np.log(10.0)
-"""One neper of a power ratio in dB: 10 log10(y) = DB ln(y)."""
+from refbss.losses._constants import DB, TINY
 
 
 class SilentCache(NamedTuple):

@@ -19,9 +19,6 @@ Backward, dc the gradient of the similarity and S(t) = sum_{i < t} Pi[i], so tha
     dDelta = 2 dloss lam_r o Delta / (number of t and j)                              (softmax_permutation.11)
     dc = Pi (dPi - sum_p Pi dPi) / temp                                               (softmax_permutation.12)
 
-A report beside the loss: the share of active frames in which the output most similar to a reference is not the one of
-the whole utterance (softmax_permutation.13).
-
 A resolution with F < 2h adds zero. lam_r = weights[r]. Softmax across outputs and multi-resolution differential
 operators [paper]; the similarity, its floor and the weighting by activity [ours]. tiny = 1e-30 keeps value and gradient
 finite where an estimate or a reference is zero. The gradient also runs through the floor of U. Sums run in float64.
@@ -37,10 +34,7 @@ import numpy as np
 
 from refbss._checks import InputError, check_arrays, check_cotangents, check_integer, check_number
 from refbss._types import Array
-
-TINY = 1e-30
-ACTIVE = 0.5
-"""A frame of a reference counts as active where its activity o_j exceeds this."""
+from refbss.losses._constants import TINY
 
 
 class Similarity(NamedTuple):
@@ -200,17 +194,3 @@ def utterance_similarity_backward(dc: Array, cache: UtteranceSimilarityCache) ->
     est, similar = cache
     check_cotangents("utterance_similarity", est.dtype, dc=(dc, similar.c.shape[:3]))
     return UtteranceSimilarityGrads(_similarity_backward(dc.astype(np.float64)[..., None], similar, est))
-
-
-def permutation_error_rate(est: Array, ref: Array, *, frame: int, floor: float = 1e-3) -> Array:
-    """Return the share (B,) of active frames of all references whose most similar output is not the utterance's.
-
-    nan where no frame is active (o_j > 0.5). A report, no gradient. Raises InputError as the loss does.
-    """
-    frames = _similarity("permutation_error_rate", est, ref, frame, floor)
-    utterance = _similarity("permutation_error_rate", est, ref, est.shape[2], floor)
-    active = np.sum(frames.s**2, axis=3) / frames.v > ACTIVE  # (B, J, F)
-    wrong = np.argmax(frames.c, axis=1) != np.argmax(utterance.c, axis=1)  # (softmax_permutation.13)
-    count = np.sum(active, axis=(1, 2))
-    rate = np.where(count > 0, np.sum(active & wrong, axis=(1, 2)) / np.maximum(count, 1), np.nan)
-    return rate.astype(est.dtype)

@@ -54,6 +54,7 @@ class LvbdCache(NamedTuple):
     config: LvbdConfig
     ops: SimpleNamespace
     samples: int
+    continued: bool
     initial: Any
     encoder: dict[str, Any]
     separator: dict[str, Any]
@@ -268,14 +269,17 @@ def forward(
     est, decoded, decoder = _decode(params, z, start, config, ops)
     after = LvbdState(conv, gru, m_blocks[:, :, -1], q_blocks[:, :, -1], decoded)
     outputs = Outputs(est[:, :, :samples], mu, log_var, z, m_blocks, q_blocks, after)
-    return outputs, LvbdCache(params, config, ops, samples, initial, encoder, separator, decoder)
+    return outputs, LvbdCache(params, config, ops, samples, state is not None, initial, encoder, separator, decoder)
 
 
 def backward(dest: Array, dmu: Array, dlog_var: Array, cache: LvbdCache) -> Params:
     """Pull the cotangents of est (B, P, N), mu and log_var (B, P, T, D) back to every parameter.
 
-    Holds for a forward pass from the initial state. Returns a dict of gradients by parameter name.
+    Returns a dict of gradients by parameter name. Raises InputError after a forward pass that continued a state: its
+    past, and with it a part of the gradient, is gone.
     """
+    if cache.continued:
+        raise InputError("lvbd backward: the forward pass continued a state, wanted one from the beginning")
     grads: Params = {}
     padding = dmu.shape[2] * cache.config.hop - cache.samples
     dz = _decode_backward(np.pad(dest, ((0, 0), (0, 0), (0, padding))), grads, cache)

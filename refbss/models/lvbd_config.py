@@ -103,9 +103,11 @@ class LvbdLossConfig:
     assignment: str = "pit"
     """How outputs are assigned to references: pit, sinkhorn or softmax."""
     temp: float = 0.1
-    """Temperature of the sinkhorn (in dB) or softmax (on similarities) assignment."""
-    temp_end: float = 0.1
-    """Temperature at the last step; between, it falls or grows geometrically."""
+    """Temperature of the softmax assignment, on similarities in [0, 1]."""
+    sinkhorn_temp_db: float = 10.0
+    """Temperature of the sinkhorn assignment at the first step, in dB of cost."""
+    sinkhorn_temp_end_db: float = 1.0
+    """The same at the last step; between, it falls geometrically (annealing, as SinkPIT)."""
     sinkhorn_steps: int = 10
     """Row and column normalisations of the sinkhorn assignment."""
     si_sdr_eps: float = 1e-8
@@ -117,11 +119,11 @@ class LvbdLossConfig:
     fisher_weight: float = 1e-3
     """Weight of the divergence between posterior and prior."""
     divergence: str = "fisher"
-    """fisher [paper], or kl: closed form, gaussian prior only, for the prior-sensitivity experiment."""
+    """fisher [paper], or kl [std]: closed form, gaussian prior only, for the prior-sensitivity experiment."""
     fisher_form: str = "weighted"
     """weighted, explicit or implicit."""
     prior: str = "student"
-    """SIRP family [paper]: gaussian, student, power or laplace."""
+    """Family of the SIRP prior [paper]; the families, gaussian, student, power or laplace, and the default [ours]."""
     prior_shape: float = 4.0
     """Student's degrees of freedom or the power family's exponent; initial value when learned."""
     learn_prior_shape: bool = False
@@ -133,7 +135,7 @@ class LvbdLossConfig:
     memory_rho: float = 1e-2
     """Added to the memory's mean squares where prior_r = "memory"."""
     permutation_weight: float = 0.1
-    """Weight of the softmax permutation loss [paper]."""
+    """Weight [ours] of the softmax permutation loss [paper]."""
     permutation_frame: int = 160
     """Frame length of the permutation loss in samples."""
     permutation_temp: float = 0.1
@@ -151,7 +153,9 @@ class LvbdLossConfig:
         check_choice("loss", ("weighted", "explicit", "implicit"), fisher_form=self.fisher_form)
         check_choice("loss", ("gaussian", "student", "power", "laplace"), prior=self.prior)
         check_choice("loss", ("identity", "learned", "memory"), prior_r=self.prior_r)
-        check_number("loss", above=0.0, temp=self.temp, temp_end=self.temp_end, prior_shape=self.prior_shape)
+        check_number("loss", above=0.0, temp=self.temp, prior_shape=self.prior_shape)
+        temperatures = {name: getattr(self, name) for name in ("sinkhorn_temp_db", "sinkhorn_temp_end_db")}
+        check_number("loss", above=0.0, **temperatures)
         check_number("loss", above=0.0, permutation_temp=self.permutation_temp, memory_rho=self.memory_rho)
         check_number("loss", above=0.0, si_sdr_eps=self.si_sdr_eps, silent_floor=self.silent_floor)
         check_number("loss", above=0.0, permutation_floor=self.permutation_floor)
@@ -161,5 +165,11 @@ class LvbdLossConfig:
         check_integer("loss", sinkhorn_steps=self.sinkhorn_steps, permutation_frame=self.permutation_frame)
         for weight in self.permutation_weights:
             check_number("loss", least=0.0, permutation_weights=weight)
+        if self.permutation_weight and not self.permutation_weights:
+            raise InputError("loss: permutation_weights is empty, wanted a weight, or permutation_weight = 0")
+        if self.learn_prior_shape and self.prior not in ("student", "power"):
+            raise InputError(f"loss: learn_prior_shape is true, wanted false: {self.prior} has no parameter")
+        if self.prior in ("power", "laplace") and not self.prior_offset:
+            raise InputError(f"loss: prior_offset is 0, wanted above 0: {self.prior} is singular at z = 0")
         if self.divergence == "kl" and self.prior != "gaussian":
             raise InputError(f'loss: prior is {self.prior!r}, wanted "gaussian" for divergence = "kl"')

@@ -41,7 +41,9 @@ def _reconstruction(
     if config.assignment == "pit":
         loss, assignment, assign = ops.pit_forward(cost)
     elif config.assignment == "sinkhorn":
-        loss, assignment, assign = ops.sinkhorn_assignment_forward(cost, temp=config.temp, steps=config.sinkhorn_steps)
+        loss, assignment, assign = ops.sinkhorn_assignment_forward(
+            cost, temp=config.sinkhorn_temp_db, steps=config.sinkhorn_steps
+        )
     else:
         similarity, score = ops.utterance_similarity_forward(est, refs, floor=config.permutation_floor)
         loss, assignment, assign = ops.softmax_assignment_forward(cost, similarity, temp=config.temp)

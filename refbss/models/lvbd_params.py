@@ -21,9 +21,11 @@ def init_params(
 ) -> Params:
     """Draw the parameters from ``seed``.
 
-    Weights are uniform in +-1/sqrt(fan in) [std]. Biases of convolutions, transposed convolutions, the adaptive matrix
-    and the fully connected layer start at zero [ours]: random ones put a fixed pattern far above the signal's trace
-    into the untrained output. The memory's first moments differ between sources and so break the symmetry.
+    Weights are uniform in +-1/sqrt(fan in) [std]; the fan in of a transposed convolution is the number of products that
+    make one of its outputs, into * kernel / stride [ours]. Biases of convolutions, transposed convolutions, the
+    adaptive matrix and the fully connected layer start at zero [ours]: random ones put a fixed pattern far above the
+    signal's trace into the untrained output. The memory's first moments differ between sources, which breaks the
+    symmetry.
     """
     rng = np.random.Generator(np.random.Philox(seed))
     params: Params = {}

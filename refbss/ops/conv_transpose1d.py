@@ -1,10 +1,10 @@
-"""Transposed one-dimensional convolution, written from its own definition (each input frame adds a scaled kernel).
+"""Transposed one-dimensional convolution, written from its own definition: every input frame adds a scaled kernel.
 
 Shapes: x (B, C, T), w (C, O, K), b (O,), y (B, O, N) with N = (T - 1) stride + K - trim_right. Trimming
 trim_right = K - stride samples on the right makes the layer causal: output sample n depends on no input frame
 after floor(n / stride) [ours]. With s = stride:
 
-    (conv_transpose1d.1)  y[b,o, t s + k] += sum_c w[c,o,k] x[b,c,t],   y starts at b[o], n >= N is dropped
+    (conv_transpose1d.1)  y[b,o,n] = b[o] + sum over k, t with t s + k = n of sum_c w[c,o,k] x[b,c,t],   n < N
     (conv_transpose1d.2)  dx[b,c,t] = sum_o sum_k w[c,o,k] dy[b,o, t s + k]
     (conv_transpose1d.3)  dw[c,o,k] = sum_b sum_t x[b,c,t] dy[b,o, t s + k]
     (conv_transpose1d.4)  db[o] = sum_b sum_n dy[b,o,n]

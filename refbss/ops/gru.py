@@ -61,6 +61,12 @@ class GruGrads(NamedTuple):
 
 
 @kernel
+def _sigmoid(x):  # type: ignore[no-untyped-def]
+    small = math.exp(-abs(x))
+    return (1.0 if x >= 0.0 else small) / (1.0 + small)
+
+
+@kernel
 def _forward(x, w_ih, w_hh, b_ih, b_hh, h0, y, gate_r, gate_z, gate_n, gate_a):  # type: ignore[no-untyped-def]
     batch, frames, inputs = x.shape
     hidden = h0.shape[1]
@@ -82,8 +88,8 @@ def _forward(x, w_ih, w_hh, b_ih, b_hh, h0, y, gate_r, gate_z, gate_n, gate_a): 
                     hr += np.float64(w_hh[j, k]) * h
                     hz += np.float64(w_hh[hidden + j, k]) * h
                     a += np.float64(w_hh[2 * hidden + j, k]) * h  # (gru.3)
-                r = 1.0 / (1.0 + math.exp(-(ir + hr)))  # (gru.1)
-                z = 1.0 / (1.0 + math.exp(-(iz + hz)))  # (gru.2)
+                r = _sigmoid(ir + hr)  # (gru.1)
+                z = _sigmoid(iz + hz)  # (gru.2)
                 n = math.tanh(in_ + r * a)  # (gru.4)
                 h = y[i, t - 1, j] if t > 0 else h0[i, j]
                 y[i, t, j] = (1.0 - z) * n + z * h  # (gru.5)

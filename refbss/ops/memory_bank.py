@@ -17,7 +17,9 @@ Backward of the write, dm' and dq' the cotangents of the new state:
     (memory.9)   dG = sum_k eta_k (<zbar - m_k, dm'_k> + <qbar - q_k, dq'_k>)
     (memory.10)  dtheta_k = eta_k (1 - eta_k) sum_{b,p} G (<zbar - m_k, dm'_k> + <qbar - q_k, dq'_k>)
     (memory.11)  da_t = dG / L + (<mu_t - zbar, dzbar> + <mu_t^2 - qbar, dqbar>) / S
-    (memory.12)  dmu_t = a_t (dzbar + 2 mu_t dqbar) / S + (2 mu_t / D) da_t e0 / (e_t + e0)^2
+    (memory.12)  dmu_t = a_t (dzbar + 2 mu_t dqbar) / S + activity backward(da_t)
+    (memory.13)  activity backward: dmu_t = (2 mu_t / D) da_t e0 / (e_t + e0)^2
+    (memory.14)  read backward: dm, dq are the two halves of dr in the state's shape
 
 The bank and its feedback are [paper]; these equations, activity weighting and time constants are [ours].
 float64 inside.
@@ -99,7 +101,7 @@ def memory_read_backward(dr: Array, cache: MemoryReadCache) -> MemoryReadGrads:
     """Pull the cotangent dr (B, P, 2KD) back to m and q. Raises InputError on shape or dtype."""
     batch, sources, constants, latent = cache.shape
     check_cotangents("memory_read", cache.dtype, dr=(dr, (batch, sources, 2 * constants * latent)))
-    dm, dq = np.split(dr, 2, axis=-1)
+    dm, dq = np.split(dr, 2, axis=-1)  # (memory.14)
     return MemoryReadGrads(dm.reshape(cache.shape).copy(), dq.reshape(cache.shape).copy())
 
 
@@ -117,7 +119,7 @@ def memory_activity_backward(da: Array, cache: MemoryActivityCache) -> MemoryAct
     mu, e, e0 = cache
     check_cotangents("memory_activity", mu.dtype, da=(da, e.shape))
     de = da * e0 / np.square(e + e0)
-    dmu = de[..., None] * 2.0 * mu / mu.shape[-1]  # (memory.12)
+    dmu = de[..., None] * 2.0 * mu / mu.shape[-1]  # (memory.13)
     return MemoryActivityGrads(dmu.astype(mu.dtype))
 
 

@@ -10,9 +10,10 @@ the state that block n reads, the last entry is the final state. The last block 
 
 Backward walks the blocks in reverse; the gradient of the state travels with it:
 
-    (memory_separator.4)  dm, dq, dmu of block n += write backward(dm^{n+1}, dq^{n+1})
+    (memory_separator.4)  dm, dq = write backward(dm^{n+1}, dq^{n+1}), and its share is added to dmu of block n
     (memory_separator.5)  dr^n, and the gradients of everything else, from separator backward(dmu, dl of block n)
-    (memory_separator.6)  dm^n, dq^n += read backward(dr^n)
+    (memory_separator.6)  dm^n, dq^n = dm, dq + read backward(dr^n)
+    (memory_separator.7)  dm^n, dq^n += the cotangents of m_blocks and q_blocks at n
 
 ``memory=False`` drops C r and the state. ``truncate=n`` cuts the gradient of the state at every n-th block border,
 0 never.
@@ -25,7 +26,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from refbss._checks import check_arrays, check_cotangents, check_integer
+from refbss._checks import check_arrays, check_cotangents, check_integer, check_number
 from refbss._types import Array
 from refbss.ops.adaptive_separator import (
     AdaptiveSeparatorCache,
@@ -71,9 +72,22 @@ class MemorySeparatorGrads(NamedTuple):
 
 
 def check_memory_separator(
-    x: Array, g: Array, a: Array, c: Array, read: Array, v: Array, b: Array, m0: Array, q0: Array, theta: Array
+    x: Array,
+    g: Array,
+    a: Array,
+    c: Array,
+    read: Array,
+    v: Array,
+    b: Array,
+    m0: Array,
+    q0: Array,
+    theta: Array,
+    block: int,
+    e0: float,
+    delta: float,
+    truncate: int,
 ) -> dict[str, int]:
-    """The door of both engines: check the arrays, return the sizes of the axes. Raises InputError."""
+    """The door of both engines: check every argument, return the sizes of the axes. Raises InputError."""
     sizes = check_arrays(
         "memory_separator",
         x=(x, "B T M"),
@@ -88,6 +102,9 @@ def check_memory_separator(
         theta=(theta, "K"),
     )
     latent = sizes["D"]
+    check_integer("memory_separator", block=block)
+    check_integer("memory_separator", least=0, truncate=truncate)
+    check_number("memory_separator", above=0.0, e0=e0, delta=delta)
     check_arrays("memory_separator", read=(read, f"M {2 * sizes['K'] * latent}"), v=(v, f"{2 * latent} M"))
     return sizes
 
@@ -131,9 +148,7 @@ def memory_separator_forward(
     truncate: int = 0,
 ) -> tuple[Array, Array, Array, Array, MemorySeparatorCache]:
     """Separate all frames. Returns mu, l, m_blocks, q_blocks and the cache. Raises InputError on any bad argument."""
-    check_memory_separator(x, g, a, c, read, v, b, m0, q0, theta)
-    check_integer("memory_separator", block=block)
-    check_integer("memory_separator", least=0, truncate=truncate)
+    check_memory_separator(x, g, a, c, read, v, b, m0, q0, theta, block, e0, delta, truncate)
     m, q = m0, q0
     states_m, states_q, mus, ls = [m0], [q0], [], []
     cache = MemorySeparatorCache([], [], [], x.shape[1], block, theta.shape[0], truncate, x.dtype)
@@ -190,7 +205,7 @@ def memory_separator_backward(
             dm, dq = dm + dm_read, dq + dq_read  # (memory_separator.6)
         if cache.truncate and n and n % cache.truncate == 0:
             dm, dq = np.zeros_like(dm), np.zeros_like(dq)
-        dm, dq = dm + dm_blocks[:, :, n], dq + dq_blocks[:, :, n]
+        dm, dq = dm + dm_blocks[:, :, n], dq + dq_blocks[:, :, n]  # (memory_separator.7)
         dxs.append(grads.dx)
         dgs.append(grads.dg)
         shared = [grads.da, grads.dc, grads.dread, grads.dv, grads.db]

@@ -9,9 +9,13 @@ u is an array of any shape, float64; w = u + offset must be above 0; D = dim. Wi
     phi' = phi^2 / 2 - (D/2) phi / w - 1 / w                                      (laplace.5)
     phi'' = phi phi' - (D/2) (phi' / w - phi / w^2) + 1 / w^2                     (laplace.6)
 
+Derivation of (laplace.5): K_v' = (v/x) K_v - K_{v+1} and K_{v+1}' = -K_v - ((v+1)/x) K_{v+1} give
+r' = r^2 - (2v+1) r / x - 1. By u, x' = 1/x, so phi' = 2 (r' - r/x) / x^2 = 2 r^2 / x^2 - 4 (v+1) r / x^3 - 2 / x^2,
+which with r = x phi / 2, x^2 = 2 w and v + 1 = D/2 is (laplace.5). Its derivative by u, w' = 1, is (laplace.6).
+
 Only ratios of K are formed, so nothing overflows; the upward recurrence is stable. Even D starts at order 0, odd D at
-order -1/2. Source: [std], Kotz, Kozubowski & Podgorski 2001 for the density, DLMF 10.29 for the recurrences, from
-which (laplace.5) and (laplace.6) follow; the offset, against the singularity at 0, [ours].
+order -1/2. Source: [std], Kotz, Kozubowski & Podgorski 2001 for the density, DLMF 10.29 for the recurrences and the
+derivatives of K; the offset, against the singularity at 0, [ours].
 """
 
 from __future__ import annotations

@@ -81,6 +81,16 @@ class RunConfig:
             mix, model = getattr(self.mix, name), getattr(self.model, name)
             if mix != model:
                 raise InputError(f"config: mix.{name} is {mix}, wanted {model} as model.{name} is")
+        loss, frame = self.loss, self.loss.permutation_frame
+        if loss.permutation_weight and frame > self.mix.samples:
+            raise InputError(f"config: loss.permutation_frame is {frame}, wanted at most {self.mix.samples} samples")
+        if loss.prior_r == "memory" and not self.model.memory:
+            raise InputError('config: loss.prior_r is "memory", wanted another for model.memory = false')
+        if loss.fisher_weight and loss.divergence == "fisher" and not self.model.sample:
+            raise InputError(
+                f"config: loss.fisher_weight is {loss.fisher_weight}, wanted 0 for model.sample = false: "
+                "the divergence is estimated from a sample"
+            )
 
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {

@@ -28,13 +28,13 @@ class Examples:
                 f"train: data_weights has {len(weights)} values, wanted {len(corpora)}, one per data folder"
             )
         shares = np.array(weights or [1.0] * len(corpora), dtype=np.float64)
-        self.seed = seed
+        self.seed, self.split = seed, split
         self._edges = np.cumsum(shares / shares.sum())
         self._mixers = [Mixer([corpus], config, seed=seed, split=split) for corpus in corpora]
 
     def item(self, epoch: int, index: int) -> Item:
         """Item ``index`` of an epoch."""
-        draw = generator(self.seed, epoch, index, CHOICE).random()
+        draw = generator(self.seed, self.split, epoch, index, CHOICE).random()
         chosen = min(int(np.searchsorted(self._edges, draw, side="right")), len(self._mixers) - 1)
         return self._mixers[chosen].item(epoch, index)
 
@@ -52,5 +52,5 @@ def describe(corpus: Corpus) -> dict[str, Any]:
 
 def posterior_noise(seed: int, numbers: Sequence[int], shape: tuple[int, ...]) -> Array:
     """Standard normal noise (B, *shape) in float32 for the posterior's samples, a function of seed and item alone."""
-    rows = [generator(seed, 0, number, POSTERIOR).standard_normal(shape, dtype=np.float32) for number in numbers]
-    return np.stack(rows)
+    draws = [generator(seed, "train", 0, number, POSTERIOR) for number in numbers]
+    return np.stack([rng.standard_normal(shape, dtype=np.float32) for rng in draws])

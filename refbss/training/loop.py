@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from refbss._checks import InputError
+from refbss._checks import InputError, NotFiniteError
 from refbss._types import Array
 from refbss.config import dump_toml, to_dict
 from refbss.data.layouts import Corpus
@@ -30,7 +30,7 @@ from refbss.training.checkpoint import last_checkpoint, load_checkpoint, save_ch
 from refbss.training.config import RunConfig
 from refbss.training.examples import Examples, describe, posterior_noise
 from refbss.training.optimizers import AdamState, adam_init, adam_step, clip_gradients
-from refbss.training.schedule import learning_rate, temperature
+from refbss.training.schedule import learning_rate, sinkhorn_temperature_db
 from refbss.training.shards import split, workers
 
 TIMED_STEPS, UNTIMED_STEPS = 20, 3
@@ -92,8 +92,11 @@ class Trainer:
             assert checkpoint.optimizer is not None
             self.optimizer: AdamState = checkpoint.optimizer
             self.step, self.best, self.spent = int(state["step"]), state["best"], float(state["seconds"])
-            self.steps = state["steps"] if minutes or state["minutes"] else self.steps
-            self.minutes = minutes or state["minutes"]
+            if minutes not in (None, state["minutes"]):
+                begun = f"--minutes {state['minutes']:g}" if state["minutes"] else f"--steps {state['steps']}"
+                raise InputError(f"train: --minutes is {minutes:g}, wanted {begun} as the run in {out} was begun with")
+            self.minutes = state["minutes"]
+            self.steps = state["steps"] if self.minutes else self.steps
         else:
             self.params = init_params(config.model, config.train.seed, loss_config=config.loss)
             self.optimizer = adam_init(self.params)
@@ -166,7 +169,7 @@ class Trainer:
                     ops=engine(config.train.engine),
                     items=config.train.batch,
                 )
-        except InputError as error:  # the assignment refuses costs that are not finite
+        except NotFiniteError as error:  # the assignment refuses costs that are not finite
             raise self._not_finite(self.step + 1, f"loss of items {', '.join(batch.ids)}", error) from None
         return result, batch.ids
 
@@ -181,7 +184,8 @@ class Trainer:
     def _advance(self, pool: Callable[..., list[Any]]) -> tuple[float, dict[str, float], float, float]:
         """One optimiser step. Raises TrainingError, and changes nothing, when something that it gives is not finite."""
         config = self.config.train
-        loss_config = dataclasses.replace(self.config.loss, temp=temperature(self.step, self.steps, self.config.loss))
+        temperature = sinkhorn_temperature_db(self.step, self.steps, self.config.loss)
+        loss_config = dataclasses.replace(self.config.loss, sinkhorn_temp_db=temperature)
         first = self.step * config.batch
         shards = [[first + i for i in part] for part in split(config.batch, config.shards)]
         results = pool(lambda numbers: self._shard(numbers, loss_config), shards)

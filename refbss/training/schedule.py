@@ -18,8 +18,9 @@ def learning_rate(step: int, steps: int | None, config: TrainConfig) -> float:
     return config.learning_rate * (1.0 - (1.0 - config.final_fraction) * min(1.0, done))
 
 
-def temperature(step: int, steps: int | None, config: LvbdLossConfig) -> float:
-    """Temperature of the assignment, geometric from temp to temp_end over the run [ours]."""
+def sinkhorn_temperature_db(step: int, steps: int | None, config: LvbdLossConfig) -> float:
+    """Temperature of the sinkhorn assignment, geometric over the run [ours]; constant while its length is unknown."""
+    first, last = config.sinkhorn_temp_db, config.sinkhorn_temp_end_db
     if steps is None or steps < 2:
-        return config.temp
-    return float(config.temp * (config.temp_end / config.temp) ** min(1.0, step / (steps - 1)))
+        return first
+    return float(first * (last / first) ** min(1.0, step / (steps - 1)))

@@ -101,7 +101,7 @@ def test_bad_files_cost_a_line_each_and_the_others_are_done(
     errors = [line for line in ran.err.splitlines() if line.startswith("refbss: error: ")]
     assert len(errors) == len(bad) and "Traceback" not in ran.err
     for (path, reason), line in zip(bad.items(), errors, strict=True):
-        assert path.name in line or path.name == "huge.wav", line
+        assert path.name in line, line
         assert reason in line, line
     names = sorted(path.name for path in out.iterdir())
     assert names == ["first_est1.wav", "first_est2.wav", "last_est1.wav", "last_est2.wav", "nan_est1.wav"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import os
 import subprocess
@@ -17,8 +18,8 @@ import pytest
 
 from refbss import InputError
 from refbss.data.audio_io import write_audio
-from refbss.data.layouts import Corpus, open_corpus
-from refbss.data.mixing import Item, MixConfig, Mixer, generator, mixture_of
+from refbss.data.layouts import SPLITS, Corpus, open_corpus
+from refbss.data.mixing import Item, MixConfig, Mixer, generator, mixture_of, stack
 from refbss.data.speech import active_rms
 
 Tones = Callable[..., Path]
@@ -93,15 +94,15 @@ def test_another_process_makes_the_same_item(mixer: Mixer) -> None:
 
 
 def test_an_epoch_resumes_in_the_middle(mixer: Mixer) -> None:
-    whole = [mixer.batch(3, range(start, start + 2)) for start in (0, 2, 4)]
-    resumed = mixer.batch(3, range(4, 6))
+    whole = [stack([mixer.item(3, index) for index in range(start, start + 2)]) for start in (0, 2, 4)]
+    resumed = stack([mixer.item(3, index) for index in range(4, 6)])
     np.testing.assert_array_equal(resumed.mix, whole[2].mix)
     np.testing.assert_array_equal(resumed.sources, whole[2].sources)
     assert resumed.ids == whole[2].ids == ("s7e3i000004", "s7e3i000005")
 
 
 def test_a_batch_is_its_items(mixer: Mixer) -> None:
-    batch = mixer.batch(0, [4, 1, 9])
+    batch = stack([mixer.item(0, index) for index in (4, 1, 9)])
     assert (batch.mix.shape, batch.sources.shape, batch.noise.shape) == ((3, 16000), (3, 2, 16000), (3, 16000))
     assert batch.clean.dtype == np.bool_
     for row, index in enumerate((4, 1, 9)):
@@ -115,7 +116,7 @@ def test_a_batch_is_its_items(mixer: Mixer) -> None:
         )
         assert_equal(one, mixer.item(0, index))
     with pytest.raises(InputError, match="no items"):
-        mixer.batch(0, [])
+        stack([])
 
 
 def test_seed_epoch_and_index_all_matter(mixer: Mixer, voices: Corpus) -> None:
@@ -129,15 +130,23 @@ def test_seed_epoch_and_index_all_matter(mixer: Mixer, voices: Corpus) -> None:
 def test_random_numbers_of_two_purposes_never_meet() -> None:
     """The counter's two high words are index and epoch: a stream would need 2^128 draws to run into the next."""
     draws = {
-        (seed, epoch, index, purpose): generator(seed, epoch, index, purpose).bit_generator.random_raw(4).tolist()
-        for seed in (0, 1)
-        for epoch in (0, 1)
-        for index in (0, 1)
-        for purpose in (0, 1)
+        (*place, purpose): generator(*place, purpose).bit_generator.random_raw(4).tolist()
+        for place in itertools.product((0, 1), SPLITS, (0, 1), (0, 1))
+        for purpose in (0, 1, 255)
     }
-    assert len({word for words in draws.values() for word in words}) == 16 * 4
-    state = generator(3, 4, 5, 6).bit_generator.state["state"]
-    assert (state["key"].tolist(), state["counter"].tolist()) == ([3, 6], [0, 0, 5, 4])
+    assert len({word for words in draws.values() for word in words}) == len(draws) * 4 == 3 * 24 * 4
+    state = generator(3, "test", 4, 5, 6).bit_generator.state["state"]
+    assert (state["key"].tolist(), state["counter"].tolist()) == ([3, 512 + 6], [0, 0, 5, 4])
+
+
+def test_splits_share_no_noise(voices: Corpus) -> None:
+    """The same seed, epoch and index in two splits: other noise, other levels, other pairs of speakers."""
+    config = MixConfig(noise="white", seconds=0.5)
+    train, test = (Mixer([voices], config, seed=1, split=split) for split in ("train", "test"))
+    pairs = [(train.item(0, index), test.item(0, index)) for index in range(20)]
+    for seen, unseen in pairs:
+        assert abs(np.corrcoef(seen.noise, unseen.noise)[0, 1]) < 0.1
+    assert sum(seen.recipe["speakers"] == unseen.recipe["speakers"] for seen, unseen in pairs) < 5
 
 
 def test_the_mixture_is_the_sum(mixer: Mixer) -> None:

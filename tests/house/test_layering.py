@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "engine": DOORS | LAW | {"fast"},
     "models": DOORS | {"engine", "config"},
     "data": DOORS | {"config"},
-    "evaluation": DOORS | MODEL | {"data", "streaming"},
+    "evaluation": DOORS | MODEL | {"data", "losses", "streaming"},
     "separation": DOORS | MODEL | {"data", "training"},
     "streaming": DOORS | MODEL | {"data"},
     "training": DOORS | MODEL | {"data", "evaluation"},

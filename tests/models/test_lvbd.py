@@ -47,7 +47,7 @@ CONFIGS: dict[str, tuple[LvbdConfig, LvbdLossConfig]] = {
     ),
     "sinkhorn, laplace": (
         TINY,
-        LvbdLossConfig(**{**vars(LOSS), "assignment": "sinkhorn", "temp": 3.0, "prior": "laplace"}),
+        LvbdLossConfig(**{**vars(LOSS), "assignment": "sinkhorn", "sinkhorn_temp_db": 3.0, "prior": "laplace"}),
     ),
     "softmax, kl": (
         TINY,

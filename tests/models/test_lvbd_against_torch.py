@@ -53,7 +53,8 @@ CONFIG: dict[str, Any] = {
 LOSS: dict[str, Any] = {
     "assignment": "pit",
     "temp": 0.3,
-    "temp_end": 0.1,
+    "sinkhorn_temp_db": 4.0,
+    "sinkhorn_temp_end_db": 1.0,
     "sinkhorn_steps": 3,
     "si_sdr_eps": 1e-8,
     "silent_ratio": 1e-6,
@@ -102,9 +103,11 @@ CASES: dict[str, dict[str, Any]] = {
     "no sampling": {"sample": False},
     "no sampling, fisher": {"sample": False, "fisher_weight": 1.0},
     "softmax": {"assignment": "softmax"},
+    "softmax, hot": {"assignment": "softmax", "temp": 0.9},
     "softmax, three sources": {"assignment": "softmax", "sources": 3},
-    "sinkhorn": {"assignment": "sinkhorn", "temp": 4.0},
-    "sinkhorn, three sources": {"assignment": "sinkhorn", "temp": 4.0, "sources": 3},
+    "sinkhorn": {"assignment": "sinkhorn"},
+    "sinkhorn, hot": {"assignment": "sinkhorn", "sinkhorn_temp_db": 30.0},
+    "sinkhorn, three sources": {"assignment": "sinkhorn", "sources": 3},
     "permutation": {"permutation_weight": 3.0},
     "permutation, three sources": {"permutation_weight": 3.0, "sources": 3},
     "mixture": {"mixture_weight": 0.9},
@@ -114,12 +117,27 @@ CASES: dict[str, dict[str, Any]] = {
     "kl": {"fisher_weight": 0.7, "divergence": "kl", "prior": "gaussian"},
     "kl, learned r": {"fisher_weight": 0.7, "divergence": "kl", "prior": "gaussian", "prior_r": "learned"},
     "kl, memory r": {"fisher_weight": 0.7, "divergence": "kl", "prior": "gaussian", "prior_r": "memory"},
+    "other constants": {**ALL_TERMS, "e0": 0.6, "delta": 0.2, "log_var_min": -1.0, "log_var_max": 2.0},
+    "other permutation": {
+        **ALL_TERMS,
+        "permutation_frame": 16,
+        "permutation_temp": 0.4,
+        "permutation_weights": (0.2, 1.5),
+    },
+    "another prior": {
+        "fisher_weight": 0.7,
+        "prior": "power",
+        "prior_shape": 0.8,
+        "prior_offset": 0.9,
+        "prior_r": "memory",
+        "memory_rho": 0.4,
+    },
+    "one sinkhorn step": {"assignment": "sinkhorn", "sinkhorn_steps": 1},
     "all": ALL_TERMS,
     "all, softmax, memory r": {**ALL_TERMS, "assignment": "softmax", "prior_r": "memory"},
     "all, sinkhorn, learned shape": {
         **ALL_TERMS,
         "assignment": "sinkhorn",
-        "temp": 4.0,
         "sources": 3,
         "prior_r": "learned",
         "learn_prior_shape": True,
@@ -170,9 +188,7 @@ def judged(case: str) -> tuple[dict[str, Any], float, dict[str, np.ndarray], dic
 
 
 def test_cases_leave_no_option_out() -> None:
-    fixed = {"sample_rate_hz", "e0", "delta", "log_var_min", "log_var_max"}
-    fixed |= {"temp_end", "sinkhorn_steps", "prior_offset", "memory_rho"}
-    fixed |= {"permutation_frame", "permutation_temp", "permutation_weights"}
+    fixed = {"sample_rate_hz", "sinkhorn_temp_end_db"}  # the one is a label, the other belongs to the schedule
     assert set(LvbdConfig.__dataclass_fields__) == set(CONFIG)
     assert set(LvbdLossConfig.__dataclass_fields__) == set(LOSS)
     assert set().union(*CASES.values()) - {"samples", "silence"} == (set(CONFIG) | set(LOSS)) - fixed

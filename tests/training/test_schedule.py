@@ -6,7 +6,7 @@ import pytest
 
 from refbss.models.lvbd_config import LvbdLossConfig
 from refbss.training.config import TrainConfig
-from refbss.training.schedule import learning_rate, temperature
+from refbss.training.schedule import learning_rate, sinkhorn_temperature_db
 
 CONFIG = TrainConfig(learning_rate=2.0, warmup_steps=4, final_fraction=0.1)
 
@@ -42,4 +42,5 @@ def test_a_run_shorter_than_its_warm_up() -> None:
     ("step", "steps", "wanted"), [(0, 3, 4.0), (1, 3, 2.0), (2, 3, 1.0), (5, None, 4.0), (0, 1, 4.0)]
 )
 def test_temperature(step: int, steps: int | None, wanted: float) -> None:
-    assert temperature(step, steps, LvbdLossConfig(temp=4.0, temp_end=1.0)) == pytest.approx(wanted)
+    config = LvbdLossConfig(sinkhorn_temp_db=4.0, sinkhorn_temp_end_db=1.0)
+    assert sinkhorn_temperature_db(step, steps, config) == pytest.approx(wanted)
