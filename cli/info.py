@@ -71,7 +71,7 @@ def _load(model: str) -> tuple[RunConfig, dict[str, Any], dict[str, Any] | None]
 def _training_line(training: dict[str, Any] | None) -> str:
     if training is None:
         return "training: none, this is a preset"
-    line = f"training: {training['step']} of {training['steps']} steps"
+    line = f"training: {training['step']} of {training['steps'] or 'a number of'} steps"
     if training["seconds"] is not None:
         line += f" in {clock(training['seconds'])}"
     if training["best"] is not None:

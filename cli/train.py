@@ -5,8 +5,12 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from refbss.training.loop import Trainer
 
 from refbss_cli.options import Progress, emit, json_option, set_option
 
@@ -48,7 +52,7 @@ def train(
     from refbss.training.config import PRESETS, RunConfig
     from refbss.training.loop import Step, Trainer, TrainingError
 
-    if source not in PRESETS and not Path(source).suffix == ".toml":
+    if source not in PRESETS and Path(source).suffix.lower() != ".toml":
         raise InputError(f"train: PRESET is {source!r}, wanted one of {', '.join(PRESETS)}, or a .toml file")
     if steps:
         overrides = (*overrides, f"train.steps={steps}")
@@ -62,8 +66,7 @@ def train(
         caught.append(number)
 
     before = {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGTERM)}
-    length = f"{minutes:g} minutes" if trainer.steps is None else f"steps {trainer.step + 1} to {trainer.steps}"
-    click.echo(f"Training {source} on {', '.join(folders)}: {length}, run in {out}", err=True)
+    click.echo(f"Training {source} on {', '.join(folders)}: {_length(trainer)}, run in {out}", err=True)
     try:
         with Progress("train", trainer.steps) as progress:
 
@@ -87,6 +90,14 @@ def train(
         click.echo(f"Stopped by {signal.Signals(caught[0]).name}; saved {out / 'last'}. Go on with --resume.", err=True)
         return 128 + caught[0]
     return 0
+
+
+def _length(trainer: Trainer) -> str:
+    if trainer.steps is None:
+        return f"about {trainer.minutes:g} minutes"
+    if trainer.step >= trainer.steps:
+        return f"all {trainer.steps} steps are done"
+    return f"steps {trainer.step + 1} to {trainer.steps}"
 
 
 def _draw_curve(out: Path) -> None:

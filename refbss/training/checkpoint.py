@@ -93,15 +93,15 @@ def find_checkpoint(name: str | Path) -> Path:
         return BUNDLED
     run = Path(name)
     for folder in (run, run / "best", run / "last"):
-        for candidate in (folder, _previous(folder)):
-            if (candidate / "state.json").is_file():
-                return candidate
+        found = stored_checkpoint(folder)
+        if found is not None:
+            return found
     raise InputError(f"model: {run} holds no checkpoint, wanted a run with best/ or last/, a checkpoint, or bundled")
 
 
-def last_checkpoint(run: Path) -> Path | None:
-    """The checkpoint that a run continues from, or None."""
-    for candidate in (run / "last", _previous(run / "last")):
+def stored_checkpoint(folder: Path) -> Path | None:
+    """The checkpoint at ``folder``, or where it stands while it is being replaced; None where there is none."""
+    for candidate in (folder, _previous(folder)):
         if (candidate / "state.json").is_file():
             return candidate
     return None
@@ -129,7 +129,11 @@ def load_checkpoint(name: str | Path, *, optimizer: bool = False) -> Checkpoint:
         raise InputError(
             f"{path}: format is {state.get('format') if isinstance(state, dict) else state!r}, wanted {FORMAT}"
         )
-    config = load_config(RunConfig, state.get("config", {}))
+    if not isinstance(state.get("config"), dict):
+        raise InputError(f"{path}: config is {state.get('config')!r}, wanted the configuration of a run")
+    if optimizer and not isinstance(state.get("step"), int):
+        raise InputError(f"{path}: step is {state.get('step')!r}, wanted an integer")
+    config = load_config(RunConfig, state["config"])
     wanted = init_params(config.model, 0, loss_config=config.loss)
     params = check_params(_tensors(folder / "model.safetensors"), wanted, str(folder / "model.safetensors"))
     moments = None

@@ -45,8 +45,8 @@ class Examples:
 
 def describe(corpus: Corpus) -> dict[str, Any]:
     """What a run remembers of its data: enough to see that it is resumed on the same recordings."""
-    listed = "\n".join(sorted(f"{r.id} {r.speaker} {r.split} {r.frames} {r.rate_hz}" for r in corpus.recordings))
-    digest = hashlib.blake2b(listed.encode(), digest_size=8).hexdigest()
+    listed = "\n".join(f"{r.id} {r.speaker} {r.split} {r.frames} {r.rate_hz}" for r in corpus.recordings)
+    digest = hashlib.blake2b(listed.encode(errors="surrogateescape"), digest_size=8).hexdigest()
     return {"layout": corpus.layout, "recordings": len(corpus.recordings), "digest": digest}
 
 

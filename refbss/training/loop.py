@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from refbss._checks import InputError, NotFiniteError
+from refbss._checks import InputError, NotFiniteError, check_number
 from refbss._types import Array
 from refbss.config import dump_toml, to_dict
 from refbss.data.layouts import Corpus
@@ -26,10 +26,11 @@ from refbss.models import lvbd
 from refbss.models.lvbd_loss import LossResult, loss_and_grads
 from refbss.models.lvbd_params import init_params
 from refbss.models.params import Params
-from refbss.training.checkpoint import last_checkpoint, load_checkpoint, save_checkpoint
+from refbss.training.checkpoint import load_checkpoint, save_checkpoint, stored_checkpoint
 from refbss.training.config import RunConfig
 from refbss.training.examples import Examples, describe, posterior_noise
 from refbss.training.optimizers import AdamState, adam_init, adam_step, clip_gradients
+from refbss.training.run_folder import cut_log, only_training_in, where_to_go_on
 from refbss.training.schedule import learning_rate, sinkhorn_temperature_db
 from refbss.training.shards import split, workers
 
@@ -75,9 +76,9 @@ class Trainer:
         minutes: float | None = None,
         resume: bool = False,
     ) -> None:
-        found = last_checkpoint(out)
-        if found is not None and not resume:
-            raise InputError(f"train: {out} holds a run, wanted another folder, or --resume to go on with it")
+        if minutes is not None:
+            check_number("train", above=0.0, minutes=minutes)
+        found = where_to_go_on(out, resume=resume)
         self.out, self.minutes = out, minutes
         self.data = [describe(corpus) for corpus in corpora]
         self.steps: int | None = None if minutes else config.train.steps
@@ -89,9 +90,13 @@ class Trainer:
             if trained_on != self.data:
                 raise InputError(f"train: --data holds {self.data}, wanted {trained_on} as in {found}")
             self.params, state = checkpoint.params, checkpoint.state
+            for key in ("steps", "minutes", "seconds", "best"):
+                if key not in state or not isinstance(state[key], int | float | None):
+                    raise InputError(f"{found / 'state.json'}: {key} is {state.get(key)!r}, wanted what a run stores")
             assert checkpoint.optimizer is not None
             self.optimizer: AdamState = checkpoint.optimizer
-            self.step, self.best, self.spent = int(state["step"]), state["best"], float(state["seconds"])
+            self.step, self.spent = int(state["step"]), float(state["seconds"])
+            self.best = state["best"] if stored_checkpoint(out / "best") else None
             if minutes not in (None, state["minutes"]):
                 begun = f"--minutes {state['minutes']:g}" if state["minutes"] else f"--steps {state['steps']}"
                 raise InputError(f"train: --minutes is {minutes:g}, wanted {begun} as the run in {out} was begun with")
@@ -105,10 +110,13 @@ class Trainer:
         self.examples = Examples(corpora, config.mix, seed=seed, split="train", weights=weights)
         self.held_out = None
         if config.train.validate_every:
-            self.held_out = Examples(corpora, config.mix, seed=seed, split="validation", weights=weights)
+            try:
+                self.held_out = Examples(corpora, config.mix, seed=seed, split="validation", weights=weights)
+            except InputError as error:
+                raise InputError(f"{error}; train.validate_every = 0 goes without validation") from None
         out.mkdir(parents=True, exist_ok=True)
         (out / "config.toml").write_text(dump_toml(config))
-        self._cut_log()
+        cut_log(out / "log.jsonl", self.step)
 
     @staticmethod
     def _check_same(stored: RunConfig, wanted: RunConfig, folder: Path) -> None:
@@ -122,13 +130,6 @@ class Trainer:
                 came = now[section][key]
                 if value != came:
                     raise InputError(f"train: {section}.{key} is {came!r}, wanted {value!r} as in {folder}")
-
-    def _cut_log(self) -> None:
-        """Drop the lines of steps after the checkpoint: they will be made again. The last line may be torn."""
-        path = self.out / "log.jsonl"
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= self.step]
-        path.write_text("".join(kept), encoding="utf-8")
 
     def _state(self) -> dict[str, Any]:
         return {
@@ -174,7 +175,7 @@ class Trainer:
         return result, batch.ids
 
     def _not_finite(self, step: int, what: str, reason: Exception | None = None) -> TrainingError:
-        found = last_checkpoint(self.out)
+        found = stored_checkpoint(self.out / "last")
         kept = "nothing, there is no checkpoint yet"
         if found is not None:
             kept = f"{self.out / 'last'}, step {json.loads((found / 'state.json').read_text())['step']}"
@@ -240,7 +241,11 @@ class Trainer:
         """
         config = self.config.train
         timed: list[float] = []
-        with workers(config.workers) as pool, open(self.out / "log.jsonl", "a", encoding="utf-8") as log:
+        with (
+            only_training_in(self.out),
+            workers(config.workers) as pool,
+            open(self.out / "log.jsonl", "a", encoding="utf-8") as log,
+        ):
             while self.steps is None or self.step < self.steps:
                 if stop():
                     break
@@ -268,7 +273,7 @@ class Trainer:
         finished = self.steps is not None and self.step >= self.steps
         if not finished:
             self.save()
-        if finished and self.held_out is None:
+        if finished and stored_checkpoint(self.out / "best") is None:
             self.save("best")
         return Summary("finished" if finished else "stopped", self.step, self.steps or 0, self.best, self.spent / 60)
 

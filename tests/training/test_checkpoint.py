@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 from refbss import InputError
 from refbss.models.lvbd_params import init_params
 from refbss.training import checkpoint
-from refbss.training.checkpoint import find_checkpoint, last_checkpoint, load_checkpoint, save_checkpoint
+from refbss.training.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint, stored_checkpoint
 from refbss.training.config import RunConfig
 from refbss.training.optimizers import adam_init, adam_step
 
@@ -57,7 +57,7 @@ def test_a_model_is_enough_to_use_it(saved: Path) -> None:
 
 def test_a_run_means_its_best(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = saved.parent
-    assert find_checkpoint(run) == saved == last_checkpoint(run) == find_checkpoint(saved)
+    assert find_checkpoint(run) == saved == stored_checkpoint(run / "last") == find_checkpoint(saved)
     config = load_checkpoint(saved).config
     save_checkpoint(run / "best", config, load_checkpoint(saved).params, None, {"step": 1})
     assert find_checkpoint(run) == run / "best"
@@ -68,7 +68,7 @@ def test_a_run_means_its_best(saved: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_between_two_renames_the_old_one_is_found(saved: Path) -> None:
     saved.rename(saved.parent / ".last.old")
-    assert last_checkpoint(saved.parent) == find_checkpoint(saved.parent) == find_checkpoint(saved)
+    assert stored_checkpoint(saved) == find_checkpoint(saved.parent) == find_checkpoint(saved)
     assert load_checkpoint(saved).state["step"] == 1
 
 
@@ -134,4 +134,4 @@ def test_nothing_there(tmp_path: Path) -> None:
     for name in (tmp_path, tmp_path / "none"):
         with pytest.raises(InputError, match="holds no checkpoint, wanted a run with best/ or last/"):
             find_checkpoint(name)
-        assert last_checkpoint(name) is None
+        assert stored_checkpoint(name) is None
