@@ -75,6 +75,7 @@ def save_checkpoint(
     }
     (new / "state.json").write_text(json.dumps(record, indent=1) + "\n")
     for path in new.iterdir():
+        path.chmod((new / "state.json").stat().st_mode)  # safetensors keeps its files from everybody else
         _flush(path)
     if folder.exists():
         shutil.rmtree(old, ignore_errors=True)

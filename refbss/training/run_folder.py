@@ -56,9 +56,10 @@ def only_training_in(out: Path) -> Iterator[None]:
         return
     folder = os.open(out, os.O_RDONLY)
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"train: another training works in {out}, wanted a folder of its own") from None
         yield
-    except BlockingIOError:
-        raise InputError(f"train: another training works in {out}, wanted a folder of its own") from None
     finally:
         os.close(folder)
