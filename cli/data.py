@@ -67,7 +67,9 @@ def scan(folder: str, as_json: bool) -> None:
     help='Folder of recordings, CSV manifest or "embedded"; several are pooled.',
 )
 @click.option("--out", metavar="DIR", required=True, help="Folder to write; it must not exist or be empty.")
-@click.option("--n", type=click.IntRange(min=1), default=200, show_default=True, help="Number of mixtures.")
+@click.option(
+    "--n", type=click.IntRange(min=1, max=1_000_000), default=200, show_default=True, help="Number of mixtures."
+)
 @click.option(
     "--split",
     type=click.Choice(["train", "validation", "test"]),
@@ -78,7 +80,12 @@ def scan(folder: str, as_json: bool) -> None:
 @click.option(
     "--sources", "--speakers", "sources", type=int, default=2, show_default=True, help="Speakers in a mixture."
 )
-@click.option("--only", metavar="NAME,..", help="Draw from these speakers alone.")
+@click.option(
+    "--only",
+    metavar="NAME,..",
+    multiple=True,
+    help="Draw from these speakers alone; may be given several times, so that a name can hold a comma.",
+)
 @click.option("--seconds", type=float, default=4.0, show_default=True, help="Length of a mixture.")
 @click.option(
     "--gain-db",
@@ -133,7 +140,7 @@ def mix(
     out: str,
     n: int,
     split: str,
-    only: str | None,
+    only: tuple[str, ...],
     fmt: str,
     seed: int,
     as_json: bool,
@@ -148,7 +155,8 @@ def mix(
     settings = MixConfig(**config)
     corpora = [open_corpus(folder) for folder in folders]
     if only:
-        corpora = only_speakers(corpora, [name.strip() for name in only.split(",")])
+        known = {speaker for corpus in corpora for speaker in corpus.speakers}
+        corpora = only_speakers(corpora, [name for given in only for name in _names(given, known)])
     mixer = Mixer(corpora, settings, seed=seed, split=split)
     with Progress("mixing", n) as progress:
         root = write_set(mixer, n, out, fmt=fmt, progress=lambda done, _: progress.update(done))
@@ -201,6 +209,11 @@ def verify(folder: str, as_json: bool) -> int:
     ]
     emit(result, lines, as_json=as_json)
     return 1 if report.problems else 0
+
+
+def _names(given: str, known: set[str]) -> list[str]:
+    """The speakers that one ``--only`` names: one of that very name, else several between commas."""
+    return [given] if given in known else [name.strip() for name in given.split(",")]
 
 
 def _problems(problems: Any) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from refbss_cli.options import Progress, emit, engine_option, json_option, seed_option
+from refbss_cli.options import FiniteFloat, Progress, emit, engine_option, json_option, seed_option
 
 VOICES = ("bella", "craig")
 """A female and a male voice; the demo takes sentences that no model was trained on."""
@@ -27,16 +27,14 @@ Say = Callable[[str], None]
 @click.command()
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, file_okay=False),
     default=Path("demo-out"),
     show_default=True,
     metavar="DIR",
     help="Folder to write.",
 )
 @click.option("--model", default="bundled", show_default=True, metavar="RUN|bundled", help="The model that separates.")
-@click.option(
-    "--seconds", type=click.FloatRange(min=0.1), default=30.0, show_default=True, help="Longest time to train."
-)
+@click.option("--seconds", type=FiniteFloat(min=0.1), default=30.0, show_default=True, help="Longest time to train.")
 @seed_option
 @engine_option
 @json_option

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from refbss_cli.options import Progress, emit, engine_option, json_option, threads_option
+from refbss_cli.options import FiniteFloat, Progress, emit, engine_option, json_option, threads_option
 
 if TYPE_CHECKING:
     from refbss.data.mixing import Item
@@ -31,9 +31,15 @@ DEFAULT_ITEMS = 200
     help='Recordings, CSV manifest or "embedded" (repeatable: pooled), or a set made by refbss data mix.',
 )
 @click.option("--n", type=click.IntRange(min=1), help="Number of mixtures.  [default: 200, or the whole set]")
-@click.option("--seconds", type=float, default=4.0, show_default=True, help="Length of a mixture.")
 @click.option(
-    "--gain-db", type=float, default=2.5, show_default=True, help="Level difference: uniform within plus or minus this."
+    "--seconds", type=FiniteFloat(min=0, min_open=True), default=4.0, show_default=True, help="Length of a mixture."
+)
+@click.option(
+    "--gain-db",
+    type=FiniteFloat(min=0),
+    default=2.5,
+    show_default=True,
+    help="Level difference: uniform within plus or minus this.",
 )
 @click.option(
     "--noise",
@@ -44,7 +50,11 @@ DEFAULT_ITEMS = 200
     help="none, white, pink, speech, babble or a folder; of several, one is drawn for each mixture.",
 )
 @click.option(
-    "--snr-db", type=(float, float), default=(5.0, 15.0), show_default=True, help="All speakers against the noise."
+    "--snr-db",
+    type=(FiniteFloat(), FiniteFloat()),
+    default=(5.0, 15.0),
+    show_default=True,
+    help="All speakers against the noise.",
 )
 @click.option(
     "--split",
@@ -79,6 +89,8 @@ def evaluate(
     from refbss.separation import Separator
     from refbss.training.shards import workers
 
+    if csv_path is not None:
+        scoring.check_csv(csv_path)
     separator = Separator(model, engine=engine)
     fixed = _is_set(folders)
     if fixed:
@@ -96,8 +108,6 @@ def evaluate(
             run=pool,
             progress=lambda done, mean: progress.update(done, f"SI-SDR {mean:.2f} dB"),
         )
-    if csv_path is not None:
-        scoring.write_csv(report, csv_path)
     clean = sum(utterance.clean for utterance in report.utterances)
     result = {
         "n": len(report.utterances),
@@ -127,6 +137,8 @@ def evaluate(
         f"in brackets: {scoring.INTERVAL}",
     ]
     emit(result, lines, as_json=as_json)
+    if csv_path is not None:
+        scoring.write_csv(report, csv_path)
 
 
 def _line(name: str, value: float, interval: tuple[float, float]) -> str:

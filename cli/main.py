@@ -1,22 +1,28 @@
 """The command ``refbss``: a table of commands, each loaded only when it is called, and the exit codes.
 
-Exit codes: 0 done, 1 something failed on the way, 2 wrong input or usage, 130 interrupted.
+Exit codes: 0 done, 1 something failed on the way, 2 wrong input or usage, 130 interrupted, 143 terminated.
 """
 
 from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
+import threading
+import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
+from types import FrameType
 from typing import NamedTuple
 
 import click
 
 from refbss import __version__
+from refbss_cli.options import reason
 
 
 class Entry(NamedTuple):
@@ -41,6 +47,10 @@ class Session:
     """What the options before the command set; click hands it on as ``ctx.obj``."""
 
     debug: bool = False
+
+
+class Terminated(BaseException):
+    """SIGTERM came. As an exception it lets every ``with`` block on the way out remove what is half written."""
 
 
 class LazyGroup(click.Group):
@@ -84,25 +94,58 @@ def refbss(session: Session | None, debug: bool) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code. ``argv`` is without the program's name."""
     session = Session()
+    _replace_closed_streams()
     try:
-        code = refbss.main(args=argv, prog_name="refbss", standalone_mode=False, obj=session)
+        with _terminable():
+            code = refbss.main(args=argv, prog_name="refbss", standalone_mode=False, obj=session)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except click.Abort:  # click turns KeyboardInterrupt into this
         click.echo("refbss: interrupted", err=True)
         return 130
+    except Terminated:
+        click.echo("refbss: terminated", err=True)
+        return 143
     except click.ClickException as error:
         _show_usage(error)
         return error.exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at exit
         return 1
-    except OSError as error:
-        return _fail(session, f"{error.filename}: {error.strerror}" if error.filename else str(error), 1)
+    except (OSError, MemoryError) as error:
+        return _fail(session, error, 1)
     except ValueError as error:
         if not _is_input_error(error):
             raise
-        return _fail(session, str(error), 2)
+        return _fail(session, error, 2)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Raise Terminated on SIGTERM. Only the main thread may set a handler; ``train`` sets its own on top."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    raised = float("-inf")
+
+    def terminate(_: int, __: FrameType | None) -> None:
+        nonlocal raised
+        if time.monotonic() - raised > 1.0:  # timeout(1) sends two: the second one must not break off the cleaning up
+            raised = time.monotonic()
+            raise Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _replace_closed_streams() -> None:
+    """Put the null device where a standard stream was closed by the shell (``>&-``): Python has None there."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))
 
 
 def _show_usage(error: click.ClickException) -> None:
@@ -115,10 +158,10 @@ def _show_usage(error: click.ClickException) -> None:
     click.echo(f"refbss: error: {message}", err=True)
 
 
-def _fail(session: Session, message: str, code: int) -> int:
+def _fail(session: Session, error: Exception, code: int) -> int:
     if session.debug:
         traceback.print_exc()
-    click.echo(f"refbss: error: {' '.join(message.split())}", err=True)
+    click.echo(f"refbss: error: {reason(error)}", err=True)
     return code
 
 

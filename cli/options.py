@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import shutil
 import sys
 import time
@@ -24,6 +25,18 @@ LINE_EVERY_S = 5.0
 """Off a terminal a progress line is written at most this often."""
 DRAW_EVERY_S = 0.1
 """On a terminal the bar is redrawn at most this often."""
+
+
+class FiniteFloat(click.FloatRange):
+    """A number of at least ``min`` (above it with ``min_open``) that is neither NaN nor infinite."""
+
+    name = "float"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
 
 
 def json_option(function: F) -> F:
@@ -96,8 +109,18 @@ def plain(value: Any) -> Any:
     return value
 
 
+def reason(error: Exception) -> str:
+    """What an error says, on one line: an OSError with its file, a MemoryError with what was too large."""
+    text = str(error)
+    if isinstance(error, MemoryError):
+        text = f"out of memory: {text}" if text else "out of memory"
+    elif isinstance(error, OSError) and error.filename:
+        text = f"{error.filename}: {error.strerror}"
+    return " ".join(text.split())
+
+
 class Progress:
-    """Progress on stderr: a bar that redraws itself on a terminal, elsewhere a plain line every few seconds.
+    """Progress on stderr: a bar that redraws itself on a terminal, else (or with TERM=dumb) a line every few seconds.
 
     ``with Progress("training", total=500) as progress: progress.update(12, "loss -3.1")``. ``total`` is None where
     the end is not known. A line of its own goes through :meth:`say`, which does not tear the bar.
@@ -107,7 +130,7 @@ class Progress:
         self.label = label
         self.total = total
         self._stream = sys.stderr if stream is None else stream
-        self._terminal = self._stream.isatty()
+        self._terminal = self._stream.isatty() and os.environ.get("TERM") != "dumb"
         self._start = time.monotonic()
         self._last = -math.inf
         self._done = 0.0

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from refbss_cli.options import Progress, emit, engine_option, json_option
+from refbss_cli.options import Progress, emit, engine_option, json_option, reason
 
 if TYPE_CHECKING:
     from refbss._types import Array
@@ -27,7 +27,13 @@ READ_S = 1.0
 @click.option(
     "--model", default="bundled", show_default=True, metavar="RUN|bundled", help="A run, a checkpoint, or bundled."
 )
-@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Folder for the estimates.")
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Folder for the estimates.",
+)
 @click.option("--resample", is_flag=True, help="Take files of other sample rates: to the model's rate and back.")
 @click.option(
     "--channel", type=click.IntRange(min=1), metavar="N", help="Channel to take of files with several; the first is 1."
@@ -63,8 +69,8 @@ def separate(
             result: dict[str, Any] = {"file": path, "outputs": [], **unknown}
             try:
                 result |= _separate_file(separator, path, targets[path], channel, resample, advance)
-            except InputError as error:
-                said = " ".join(str(error).split())
+            except (InputError, OSError, MemoryError) as error:
+                said = reason(error)
                 result["error"] = said if str(path) in said else f"{path}: {said}"
                 progress.say(f"refbss: error: {result['error']}")
             results.append(result)
@@ -114,6 +120,9 @@ def _separate_file(
     from refbss.data.audio_io import AudioReader, AudioWriter
 
     began = time.perf_counter()
+    for target in targets:
+        if target.is_dir():
+            raise InputError(f"{path}: {target} cannot be written, it is a folder")
     with AudioReader(path) as reader:
         if channel is None and reader.channels > 1:
             raise InputError(f"{path}: has {reader.channels} channels, wanted 1; choose one with --channel")

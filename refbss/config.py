@@ -51,7 +51,7 @@ def _read(source: str | Path | Mapping[str, Any]) -> _Layer:
     if isinstance(source, Mapping):
         return _Layer("config", source)
     try:
-        return _Layer(str(source), tomllib.loads(Path(source).read_text(encoding="utf-8")))
+        return _Layer(str(source), tomllib.loads(Path(source).read_text(encoding="utf-8-sig")))
     except OSError as error:
         raise InputError(f"{source}: cannot be read ({error.strerror}), wanted a TOML file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -109,7 +109,8 @@ def _build(schema: type[T], layers: list[_Layer], path: str, keys: list[str]) ->
                     raise InputError(f"{layer.where}: {key} is {_came(layer.values)}, wanted a section [{key}]")
             arguments[field.name] = _build(hint, [*_default_layer(field), *given], f"{key}.", keys)
         elif given:
-            arguments[field.name] = _convert(hint, given[-1].values, f"{given[-1].where}: {key}")
+            # Every layer is checked, a value that a later one replaces as well.
+            arguments[field.name] = [_convert(hint, layer.values, f"{layer.where}: {key}") for layer in given][-1]
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise InputError(f"config: {key} is missing, wanted {_wanted(hint)}")
     try:

@@ -7,6 +7,7 @@ carried from chunk to chunk. The chunks lie at fixed places, so how the input wa
 from __future__ import annotations
 
 import math
+import os
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -57,11 +58,13 @@ class Separator:
     """A model from a checkpoint, ready to separate. Its methods may be called from several threads at once.
 
     ``model`` is ``bundled``, a run (its best checkpoint) or a checkpoint folder; ``engine`` is ``fast`` or
-    ``reference``. Raises InputError where the checkpoint cannot be used.
+    ``reference``. Raises InputError where the model is no path or its checkpoint cannot be used.
     """
 
     def __init__(self, model: str | Path = "bundled", *, engine: str = "fast") -> None:
         self.ops = load_engine(engine)
+        if not isinstance(model, str | os.PathLike):
+            raise InputError(f"separate: model is {model!r}, wanted a path, of a run or of a checkpoint, or bundled")
         checkpoint = load_checkpoint(model)
         self.config, self.params = checkpoint.config.model, checkpoint.params
         self.level_dbfs = checkpoint.config.mix.level_dbfs
@@ -117,16 +120,16 @@ class Separator:
         The pieces together have as many samples as the blocks. Memory does not grow with the length. The model sees the
         signal times ``gain`` and the estimates are divided by it, so that they keep the signal's scale. Raises
         InputError: a rate other than the model's (unless ``resample``), a block that is not a vector of finite floats,
-        a gain that is not above 0, estimates beyond the range of float32.
+        a gain that is not above 0, a signal or estimates that the gain takes beyond the range of float32.
         """
         check_integer("separate", rate_hz=rate_hz)
         check_number("separate", above=0.0, gain=gain)
         if rate_hz != self.rate_hz and not resample:
             raise InputError(f"separate: rate_hz is {rate_hz} Hz, wanted {self.rate_hz} Hz as the model has")
         checked = _checked(blocks)
-        scaled = checked if gain == 1.0 else (np.multiply(block, gain, dtype=np.float32) for block in checked)
+        scaled = checked if gain == 1.0 else _times(checked, gain, "mix passes")
         pieces = self._estimates(scaled) if rate_hz == self.rate_hz else self._resampled(scaled, rate_hz)
-        return pieces if gain == 1.0 else _divided(pieces, gain)
+        return pieces if gain == 1.0 else _times(pieces, 1.0 / float(gain), "the estimates pass")
 
     def _estimates(self, blocks: Iterable[Array]) -> Iterator[Array]:
         state = None
@@ -160,14 +163,14 @@ class Separator:
             yield back.finish()[:, : received - given]
 
 
-def _divided(pieces: Iterable[Array], gain: float) -> Iterator[Array]:
-    """The pieces over the gain. Raises InputError where that passes the range of float32."""
-    for piece in pieces:
-        with np.errstate(over="ignore"):
-            quotient = np.divide(piece, gain, dtype=np.float32)
-        if not np.isfinite(quotient).all():
-            raise InputError(f"separate: the estimates pass the range of float32, with an input gain of {gain:.3g}")
-        yield quotient
+def _times(blocks: Iterable[Array], factor: float, what: str) -> Iterator[Array]:
+    """The blocks times a factor of any size, in float32. Raises InputError where a product passes the range of that."""
+    for block in blocks:
+        with np.errstate(over="ignore", invalid="ignore"):
+            product = np.multiply(block, factor, dtype=np.float64).astype(np.float32)
+        if not np.isfinite(product).all():
+            raise InputError(f"separate: {what} the range of float32 when multiplied by {factor:.3g}, for the gain")
+        yield product
 
 
 def _checked(blocks: Iterable[Array]) -> Iterator[Array]:

@@ -122,6 +122,18 @@ def test_wrong_overrides_are_named(override: str, message: str) -> None:
     assert str(caught.value) == message
 
 
+def test_an_override_that_a_later_one_replaces_is_checked() -> None:
+    with pytest.raises(InputError, match="--set: seed is 'big'"):
+        load_config(Run, overrides=["seed=big", "seed=3"])
+    assert load_config(Run, overrides=["seed=2", "seed=3"]).seed == 3
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text("seed = 3\n", encoding="utf-8-sig")
+    assert load_config(Run, path).seed == 3
+
+
 def test_a_missing_key_is_named() -> None:
     with pytest.raises(InputError, match="rate_hz is missing, wanted an integer"):
         load_config(Needy)

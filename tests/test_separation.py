@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -159,12 +160,30 @@ def test_float64_and_views_are_taken(separator: Separator) -> None:
         ([0.0], r"mix is list, wanted a vector"),
         (np.array([0.0, np.nan]), r"mix is nan at sample 1, wanted finite samples"),
         (np.array([0.0, 1e300]), r"mix is 1e\+300 at sample 1, wanted finite samples"),
-        (np.full(40, 3e38, np.float32), r"the estimates pass the range of float32, with an input gain of"),
+        (np.full(40, 3e38, np.float32), r"the estimates pass the range of float32 when multiplied by"),
     ],
 )
 def test_bad_input(separator: Separator, mix: Array, message: str) -> None:
     with pytest.raises(InputError, match=message):
         separator.separate(mix, RATE_HZ)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("rate_hz", [RATE_HZ, 11025])
+@pytest.mark.parametrize("peak", [1e-43, 1e-30, 1e30])
+def test_extreme_levels(separator: Separator, peak: float, rate_hz: int) -> None:
+    mix = noise(3000)
+    mix = (mix * (peak / np.abs(mix).max())).astype(np.float32)
+    est = separator.separate(mix, rate_hz, resample=True)
+    assert est.shape == (2, 3000) and np.isfinite(est).all() and est.any()
+    assert np.abs(est).max() < 1e3 * peak
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_gain_beyond_float32(separator: Separator) -> None:
+    assert not np.concatenate(list(separator.separate_blocks([0 * noise(9)], RATE_HZ, gain=1e300)), axis=1).any()
+    with pytest.raises(InputError, match=r"mix passes the range of float32 when multiplied by 1e\+300"):
+        list(separator.separate_blocks([noise(9)], RATE_HZ, gain=1e300))
 
 
 def test_the_place_of_a_bad_sample_is_counted_from_the_start(separator: Separator) -> None:
@@ -183,6 +202,12 @@ def test_several_threads_at_once(separator: Separator) -> None:
         found = list(pool.map(lambda mix: separator.separate(mix, RATE_HZ), mixes))
     assert all(np.array_equal(a, b) for a, b in zip(found, wanted, strict=True))
     assert threads() == before
+
+
+@pytest.mark.parametrize("model", [5, None, b"run"])
+def test_a_model_that_is_no_path(model: Any) -> None:
+    with pytest.raises(InputError, match=f"model is {model!r}, wanted a path"):
+        Separator(model)
 
 
 def test_no_model(tmp_path: Path) -> None:

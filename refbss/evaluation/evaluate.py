@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -138,10 +139,19 @@ def interval(values: Array, level: float = 0.95) -> tuple[float, float]:
     return float(means.mean()) - reach, float(means.mean()) + reach
 
 
-def write_csv(report: Report, path: Path) -> None:
-    """Write a row an utterance; a file of that name is replaced whole or not at all. Raises InputError."""
+def check_csv(path: Path) -> None:
+    """Check, before the work is done, that a table can be written there. Raises InputError."""
+    if path.is_dir():
+        raise InputError(f"{path}: cannot be written, it is a folder; wanted a file name")
     if not path.parent.is_dir():
         raise InputError(f"{path}: cannot be written, the folder {path.parent} does not exist")
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(f"{path}: cannot be written, the folder {path.parent} is read-only")
+
+
+def write_csv(report: Report, path: Path) -> None:
+    """Write a row an utterance; a file of that name is replaced whole or not at all. Raises InputError."""
+    check_csv(path)
     sources = range(1, len(report.utterances[0].si_sdr_db) + 1)
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
@@ -153,5 +163,8 @@ def write_csv(report: Report, path: Path) -> None:
         numbers = [f"{value:.6f}" for value in (*means, utterance.permutation_error_rate, *both[0], *both[1])]
         rows.writerow([utterance.id, str(utterance.clean).lower(), f"{utterance.seconds:g}", *numbers])
     part = path.with_name(f".{path.name}.new")
-    part.write_text(text.getvalue(), encoding="utf-8")
-    part.replace(path)
+    try:
+        part.write_text(text.getvalue(), encoding="utf-8")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -41,7 +41,8 @@ def si_sdr(*, ref: ArrayLike, est: ArrayLike, zero_mean: bool = False, silent: s
     """Return the SI-SDR in dB of each estimate against the reference at the same place.
 
     ``ref`` and ``est`` have one shape, (..., P, N) or (N,); the result has that shape without N. Raises InputError for
-    non-finite samples, for P >= N or P > 20 (as a transposed array has), and for silence when ``silent="raise"``.
+    what is no array of real numbers, for masked arrays, for non-finite samples, for P = 0, for P >= N or P > 20 (as a
+    transposed array has), and for silence when ``silent="raise"``.
     """
     check_choice("si_sdr", SILENT, silent=silent)
     s = _signals("ref", ref, zero_mean=zero_mean, silent=silent)
@@ -99,9 +100,11 @@ def _pairs(s: Array, e: Array) -> Array:
 
 def _signals(name: str, signal: ArrayLike, *, zero_mean: bool, silent: str, sources: bool = True) -> Array:
     """Check a signal; return it as float64 with a peak between 1/2 and 1 (an exact scaling), or all zeros."""
-    x: Array = np.asarray(signal, dtype=np.float64)
+    x = _real(name, signal)
     if x.ndim == 0 or x.shape[-1] < 2:
         raise InputError(f"si_sdr: {name} has shape {x.shape}, wanted (..., P, N) or (N,) with N of at least 2")
+    if sources and x.ndim > 1 and x.shape[-2] == 0:
+        raise InputError(f"si_sdr: {name} has shape {x.shape}, wanted (..., P, N) with at least one source P")
     if sources and x.ndim > 1 and (x.shape[-2] >= x.shape[-1] or x.shape[-2] > MOST_SOURCES):
         raise InputError(
             f"si_sdr: {name} has shape {x.shape}, that is {x.shape[-2]} sources of {x.shape[-1]} samples: wanted "
@@ -121,6 +124,19 @@ def _signals(name: str, signal: ArrayLike, *, zero_mean: bool, silent: str, sour
         place = f" at index {index}" if index else ""
         raise InputError(f'si_sdr: {name} is silent{place}, wanted sound (or silent="nan" or "skip")')
     return x
+
+
+def _real(name: str, signal: ArrayLike) -> Array:
+    """The signal as float64. Raises InputError for what is no array of real numbers, and for a masked array."""
+    if isinstance(signal, np.ma.MaskedArray):
+        raise InputError(f"si_sdr: {name} is a masked array, wanted one without a mask (the mask would be ignored)")
+    try:
+        x = np.asarray(signal)
+    except (TypeError, ValueError) as error:  # lists of unequal lengths
+        raise InputError(f"si_sdr: {name} is no array ({error}), wanted real numbers") from None
+    if x.dtype.kind not in "biuf":
+        raise InputError(f"si_sdr: {name} has dtype {x.dtype}, wanted real numbers")
+    return x.astype(np.float64, copy=False)
 
 
 def _scaled(x: Array) -> Array:

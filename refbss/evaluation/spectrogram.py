@@ -45,6 +45,9 @@ def draw_spectrograms(signals: Mapping[str, Array], rate_hz: int, out: Path) -> 
     rows[-1].set_xlabel("s")
     figure.colorbar(image, ax=list(rows), label="dB")
     temporary = out.with_name(f".{out.name}.new")
-    figure.savefig(temporary, format="png", dpi=110)
-    temporary.replace(out)
+    try:
+        figure.savefig(temporary, format="png", dpi=110)
+        temporary.replace(out)
+    finally:
+        temporary.unlink(missing_ok=True)
     return out

@@ -170,6 +170,9 @@ def test_mix_as_json_with_every_option(capsys: Capture, tmp_path: Path) -> None:
         (["mix", "--data", "embedded", "--out", "x", "--noise", "pnik"], "pnik: no such folder, wanted a kind of"),
         (["mix", "--data", "embedded", "--out", "x", "--rate", 16000], "sample rate is 8000 Hz, wanted 16000 Hz"),
         (["mix", "--data", "embedded", "--out", "x", "--only", "eve"], "speaker is 'eve', wanted one of arthur"),
+        (["mix", "--data", "embedded", "--out", "x", "--only", "fay,gus", "--only", "eve"], "speaker is 'eve', wanted"),
+        (["mix", "--data", "embedded", "--out", "x", "--n", 1000001], "1000001 is not in the range 1<=x<=1000000"),
+        (["mix", "--data", "embedded", "--out", "."], ".: is the current folder, wanted a new one"),
     ],
 )
 def test_errors_are_one_line(
@@ -181,6 +184,18 @@ def test_errors_are_one_line(
     last = err.splitlines()[-1]
     assert last.startswith("refbss: error: ") and message in last
     assert not list(tmp_path.iterdir())
+
+
+def test_a_name_may_hold_a_comma(capsys: Capture, tmp_path: Path) -> None:
+    for number, speaker in enumerate(("ann", "bob", "cy, jr")):
+        (tmp_path / "corpus" / speaker).mkdir(parents=True)
+        write_audio(tmp_path / "corpus" / speaker / "a.wav", np.sin(np.arange(800) * (number + 1) / 10) / 2, 8000)
+    out_dir = tmp_path / "set"
+    common = ("mix", "--data", tmp_path / "corpus", "--split", "train", "--n", 1, "--seconds", 0.1, "--out", out_dir)
+    code, _, _ = run(capsys, *common, "--only", "cy, jr", "--only", "bob")
+    assert code == 0
+    manifest = json.loads((out_dir / "manifest.json").read_text())
+    assert manifest["speakers"] == {"corpus/bob": 1, "corpus/cy, jr": 1}
 
 
 def test_a_folder_that_holds_files_is_refused_before_anything_is_read(capsys: Capture, tmp_path: Path) -> None:

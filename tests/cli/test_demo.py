@@ -78,6 +78,19 @@ def test_the_time_ends_the_training(
     assert ran.code == 0 and 0 < found["steps"] < 30_000 and found["finished"] is False
 
 
+@pytest.mark.parametrize("seconds", ["nan", "inf"])
+def test_the_time_is_finite(run: Run, tmp_path: Path, seconds: str) -> None:
+    ran = run("demo", "--out", tmp_path / "out", "--seconds", seconds)
+    assert (ran.code, ran.out) == (2, "") and f"{seconds} is not a finite number" in ran.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_out_that_is_a_file(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("mine")
+    ran = run("demo", "--out", tmp_path / "out")
+    assert (ran.code, ran.out) == (2, "") and ran.err.splitlines()[-1].endswith("is a file.")
+
+
 def test_a_wrong_gradient_is_an_error(
     run: Run, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

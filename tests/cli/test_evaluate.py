@@ -107,11 +107,31 @@ def test_bad_input(run: Run, tiny_model: Path, tmp_path: Path) -> None:
     for arguments, message in [
         (("--data", tmp_path / "none"), "no such folder"),
         (("--data", "embedded", "--noise", "pnik"), "pnik"),
-        (("--data", "embedded", "--n", 1, "--csv", tmp_path / "none" / "x.csv"), "the folder"),
+        (("--data", "embedded", "--seconds", "nan"), "nan is not a finite number"),
+        (("--data", "embedded", "--gain-db", "inf"), "inf is not a finite number"),
+        (("--data", "embedded", "--snr-db", "0", "nan"), "nan is not a finite number"),
         ((), "Missing option '--data'"),
     ]:
         ran = run("evaluate", "--model", tiny_model, *arguments)
         assert (ran.code, ran.out) == (2, "") and message in ran.err.splitlines()[-1]
+
+
+def test_a_table_that_cannot_be_written(
+    run: Run, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ("evaluate", "--model", tiny_model, "--data", "embedded", *MIXTURES, "--json", "--csv")
+    for path, message in [(tmp_path / "none" / "x.csv", "does not exist"), (tmp_path, "it is a folder")]:
+        ran = run(*arguments, path)
+        assert (ran.code, ran.out) == (2, "") and message in ran.err
+        assert "evaluating" not in ran.err  # nothing was separated
+
+    def full(path: Path, _: Path) -> None:
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "replace", full)
+    ran = run(*arguments, tmp_path / "x.csv")
+    assert ran.code == 1 and json.loads(ran.out)["n"] == 3 and "No space left" in ran.err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_bundled_model_separates_unseen_sentences(run: Run, figures: dict[str, str]) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import time
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -129,3 +132,58 @@ def test_the_folder_is_not_a_package_of_its_own() -> None:
     done = subprocess.run([sys.executable, "-c", "import cli"], cwd=root, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("ImportError: this folder is installed as refbss_cli")
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("Unable to allocate 7 TiB\nfor an array", "out of memory: Unable to allocate 7 TiB for an array"),
+        ("", "out of memory"),
+    ],
+)
+def test_too_little_memory_is_one_line(
+    install: Install, capsys: pytest.CaptureFixture[str], message: str, shown: str
+) -> None:
+    install(raising(MemoryError(message)))
+    assert main(["probe"]) == 1
+    assert capsys.readouterr() == ("", f"refbss: error: {shown}\n")
+
+
+def test_sigterm_unwinds_and_is_143(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+    unwound = []
+
+    def probe() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)  # a second one does not break off the cleaning up
+            time.sleep(0.01)
+            unwound.append(True)
+
+    def own(_: int, __: object) -> None:
+        raise AssertionError("the handler of before is restored, not called")
+
+    before = signal.signal(signal.SIGTERM, own)
+    try:
+        install(probe)
+        assert main(["probe"]) == 143 and unwound
+        assert signal.getsignal(signal.SIGTERM) is own
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert capsys.readouterr().err == "refbss: terminated\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "closed", "code"),
+    [
+        ("--version", ">&-", 0),
+        ("info lvbd-tiny", "<&- >&- 2>&-", 0),
+        ("info none", "2>&-", 2),
+        ("data scan embedded", ">&- 2>&-", 0),
+    ],
+)
+def test_closed_streams_change_nothing(arguments: str, closed: str, code: int) -> None:
+    command = f"{sys.executable} -m refbss_cli.main {arguments} {closed}"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", "")

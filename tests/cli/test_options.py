@@ -101,6 +101,21 @@ def test_the_shared_options() -> None:
         assert run(probe, wrong).exit_code == 2
 
 
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "-1", "0", "x"])
+def test_numbers_are_finite_and_within_bounds(value: str) -> None:
+    @click.command()
+    @click.option("--seconds", type=options.FiniteFloat(min=0, min_open=True), help="Length.")
+    @click.option("--range", "bounds", type=(options.FiniteFloat(), options.FiniteFloat()), help="Bounds.")
+    def probe(seconds: float, bounds: tuple[float, float]) -> None:
+        click.echo((seconds, bounds))
+
+    run = CliRunner().invoke
+    assert run(probe, ["--seconds", "1.5", "--range", "-1", "0"]).output == "(1.5, (-1.0, 0.0))\n"
+    assert run(probe, ["--seconds", value]).exit_code == 2
+    assert run(probe, ["--range", "0", value]).exit_code == (0 if value in ("-1", "0") else 2)
+    assert run(probe, ["--help"]).exit_code == 0
+
+
 def test_off_a_terminal_lines_are_rare(hand: Clock) -> None:
     stream = io.StringIO()
     with Progress("training", total=100, stream=stream) as progress:
@@ -117,6 +132,7 @@ def test_off_a_terminal_lines_are_rare(hand: Clock) -> None:
 
 
 def test_on_a_terminal_one_line_is_redrawn(hand: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "60")
     stream = Screen()
     with Progress("separating", total=4.0, stream=stream) as progress:
@@ -129,6 +145,15 @@ def test_on_a_terminal_one_line_is_redrawn(hand: Clock, monkeypatch: pytest.Monk
     assert text.endswith("\n") and text.count("\n") == 2
     assert "\r\x1b[Ka.wav\n" in text
     assert all(len(part.replace("\x1b[K", "")) <= 60 for part in text.replace("\n", "\r").split("\r"))
+
+
+def test_a_dumb_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    stream = Screen()
+    with Progress("separating", total=1, stream=stream) as progress:
+        progress.say("a.wav")
+        progress.update(1)
+    assert stream.getvalue() == "a.wav\nseparating 1/1 0:00\n"
 
 
 def test_an_unknown_end_has_no_bar(hand: Clock) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 import tracemalloc
@@ -15,7 +17,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from refbss.data.audio_io import read_audio, resample, write_audio
+from refbss.data.audio_io import AudioWriter, read_audio, resample, write_audio
 from refbss.separation import Separator
 
 Run = Callable[..., Any]
@@ -106,6 +108,54 @@ def test_bad_files_cost_a_line_each_and_the_others_are_done(
     names = sorted(path.name for path in out.iterdir())
     assert names == ["first_est1.wav", "first_est2.wav", "last_est1.wav", "last_est2.wav", "nan_est1.wav"]
     assert (out / "nan_est1.wav").read_bytes() == b"from before"
+
+
+def test_a_target_that_cannot_be_written_costs_a_line(
+    run: Run, record: Record, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, files = tmp_path / "out", [record(f"{name}.wav") for name in ("folder", "full", "big", "good")]
+    (out / "folder_est1.wav").mkdir(parents=True)
+    write = AudioWriter.write
+
+    def fail(writer: AudioWriter, block: Any) -> None:
+        if writer.path.name.startswith("full"):
+            raise OSError(28, "No space left on device", str(writer.path))
+        if writer.path.name.startswith("big"):
+            raise MemoryError("Unable to allocate 7 TiB")
+        write(writer, block)
+
+    monkeypatch.setattr(AudioWriter, "write", fail)
+    ran = run("separate", *files, "--model", tiny_model, "--out", out, "--json")
+    assert ran.code == 1 and "Traceback" not in ran.err
+    errors = [result["error"] for result in json.loads(ran.out)["files"]]
+    assert errors[0] == f"{files[0]}: {out / 'folder_est1.wav'} cannot be written, it is a folder"
+    assert errors[1] == f"{files[1]}: {out / 'full_est1.wav'}: No space left on device"
+    assert errors[2:] == [f"{files[2]}: out of memory: Unable to allocate 7 TiB", None]
+    assert sorted(path.name for path in out.iterdir()) == ["folder_est1.wav", "good_est1.wav", "good_est2.wav"]
+
+
+def test_sigterm_leaves_nothing_half_written(
+    run: Run, record: Record, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = record("talk.wav")
+    monkeypatch.setattr(AudioWriter, "write", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    ran = run("separate", path, "--model", tiny_model, "--out", tmp_path / "out")
+    assert ran.code == 143 and ran.err.splitlines()[-1] == "refbss: terminated"
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_out_that_is_a_file(run: Run, record: Record, tiny_model: Path) -> None:
+    path = record("talk.wav")
+    ran = run("separate", path, "--model", tiny_model, "--out", path)
+    assert ran.code == 2 and ran.err.splitlines()[-1].endswith(f"Directory '{path}' is a file.")
+
+
+@pytest.mark.filterwarnings("error")
+def test_very_quiet_files(run: Run, record: Record, tiny_model: Path, tmp_path: Path) -> None:
+    path = record("quiet.wav", level=1e-40)
+    ran = run("separate", path, "--model", tiny_model, "--out", tmp_path / "out")
+    assert ran.code == 0 and "worked on at +7" in ran.out
+    assert read_audio(tmp_path / "out" / "quiet_est1.wav")[0].any()
 
 
 def test_what_would_overwrite_is_refused_before_anything_is_done(

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import permutations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -183,6 +184,29 @@ def test_other_mistakes_are_named() -> None:
         si_sdri(ref=np.ones((2, 4)), est=np.ones((2, 4)), mix=np.ones((2, 4)))
     with pytest.raises(InputError, match=r"wanted \(\.\.\., P, N\) for both"):
         si_sdri(ref=REF, est=EST, mix=REF)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ("text", "has dtype <U4, wanted real numbers"),
+        (["1", "2"], "has dtype <U1, wanted real numbers"),
+        ([[1.0, 2.0, 3.0], [1.0]], "is no array .*, wanted real numbers"),
+        ([object(), 1.0], "has dtype object, wanted real numbers"),
+        (None, "has dtype object, wanted real numbers"),
+        (np.ones(4, complex), "has dtype complex128, wanted real numbers"),
+        (np.ma.masked_less(REF, 0.0), "is a masked array, wanted one without a mask"),
+        (np.ones((0, 4)), r"has shape \(0, 4\), wanted .* at least one source"),
+    ],
+)
+def test_what_is_no_signal_is_refused_by_name(bad: Any, message: str) -> None:
+    pair = np.array([REF, EST])
+    for name in ("ref", "est"):
+        given = {"ref": pair, "est": pair, name: bad}
+        with pytest.raises(InputError, match=f"{name} {message}"):
+            si_sdr(**given)
+        with pytest.raises(InputError, match=f"{name} {message}"):
+            si_sdri(**given, mix=REF)
 
 
 def test_arguments_are_left_alone_and_the_convention_is_one_line() -> None:
