@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 something failed on the way, 2 wrong input or usage, 130 i
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import signal
 import sys
@@ -142,10 +143,16 @@ def _terminable() -> Iterator[None]:
 
 
 def _replace_closed_streams() -> None:
-    """Put the null device where a standard stream was closed by the shell (``>&-``): Python has None there."""
+    """Put the null device where a standard stream was closed by the shell (``>&-``): Python has None there.
+
+    What the terminal's encoding cannot hold, such as a file name of another encoding, is printed as an escape.
+    """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _show_usage(error: click.ClickException) -> None:

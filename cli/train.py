@@ -12,7 +12,7 @@ import click
 if TYPE_CHECKING:
     from refbss.training.loop import Trainer
 
-from refbss_cli.options import Progress, emit, json_option, set_option
+from refbss_cli.options import FiniteFloat, Progress, emit, json_option, set_option
 
 
 @click.command(short_help="Train a model on recordings.")
@@ -21,7 +21,7 @@ from refbss_cli.options import Progress, emit, json_option, set_option
     "--data", "folders", multiple=True, required=True, metavar="DIR", help="Recordings, or 'embedded'; repeatable."
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="RUN", help="Folder of the run.")
-@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Train for about this long.")
+@click.option("--minutes", type=FiniteFloat(min=0, min_open=True), help="Train for about this long.")
 @click.option("--steps", type=click.IntRange(min=1), help="Train for this many steps.")
 @click.option("--resume", is_flag=True, help="Go on with the run in RUN, if there is one.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of every random draw.  [default: train.seed]")

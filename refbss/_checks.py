@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numbers
+import sys
 from typing import Any
 
 import numpy as np
 
+_LARGEST = sys.float_info.max
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
@@ -79,7 +81,8 @@ def check_number(
 ) -> None:
     """Check that every argument is a finite real number within the bounds given. Raises InputError."""
     for name, value in arguments.items():
-        good = isinstance(value, numbers.Real) and not isinstance(value, bool) and bool(np.isfinite(float(value)))
+        good = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        good = good and -_LARGEST <= value <= _LARGEST  # false for NaN
         if good and above is not None:
             good = value > above
         if good and least is not None:

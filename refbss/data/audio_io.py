@@ -8,6 +8,7 @@ Integer formats use the rule q = round(x 2^(bits-1)), x = q / 2^(bits-1), so wha
 from __future__ import annotations
 
 import os
+import stat
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ import soundfile
 
 from refbss._checks import InputError, NotFiniteError, check_choice, check_integer
 from refbss._types import Array
+from refbss.data.resampling import HIGHEST_HZ, check_rate, ratio
 
 SUFFIXES = (".wav", ".flac", ".aif", ".aiff", ".ogg")
 """Suffixes taken for audio when a folder is searched."""
@@ -28,7 +30,28 @@ SUBTYPES = {"WAV": ("FLOAT", "DOUBLE", "PCM_16", "PCM_24", "PCM_32"), "FLAC": ("
 
 BITS = {"PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 _UNKNOWN_SIZE = 0x7FFFF000  # writers to a pipe put this, 0x7FFFFFFF or 0xFFFFFFFF where the length is not known
+_UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's count for a FLAC stream whose header leaves the length open
 _LARGEST_WAV = 2**32 - 2**16
+
+
+def path_kind(path: Path) -> str:
+    """``folder``, ``file`` (whatever else is there) or ``missing``. Raises InputError: a path that cannot be asked for.
+
+    That is one that is too long, holds a NUL or runs through a file or a closed folder.
+    """
+    try:
+        return "folder" if stat.S_ISDIR(path.stat().st_mode) else "file"
+    except FileNotFoundError:
+        return "missing"
+    except OSError as error:
+        raise InputError(f"{path}: cannot be reached ({error.strerror})") from None
+    except ValueError as error:
+        raise InputError(f"{str(path)!r}: is not a path ({error})") from None
+
+
+def _name(path: Path) -> str | bytes:
+    """The path as libsndfile wants it: bytes, which can be any file name; on Windows a string."""
+    return str(path) if os.name == "nt" else os.fsencode(path)
 
 
 def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
@@ -56,15 +79,16 @@ def _check_complete(path: Path) -> None:
 
 
 def _open(path: Path) -> soundfile.SoundFile:
-    if path.is_dir():
+    kind = path_kind(path)
+    if kind == "folder":
         raise InputError(f"{path}: is a folder, wanted an audio file")
+    if kind == "missing":
+        raise InputError(f"{path}: no such file")
     try:
         if path.stat().st_size == 0:
             raise InputError(f"{path}: is empty (0 bytes), wanted an audio file")
         _check_complete(path)
-        return soundfile.SoundFile(path)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
+        return soundfile.SoundFile(_name(path))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except soundfile.LibsndfileError as error:
@@ -76,7 +100,8 @@ class AudioReader:
     """An audio file read block by block in constant memory; a context manager.
 
     ``rate_hz``, ``channels`` and ``frames`` come from the header. Raises InputError: the file is missing, empty,
-    truncated, no audio or holds no samples; and, while reading, where a sample is not finite or the stream breaks.
+    truncated, no audio, of unknown length, of a rate above HIGHEST_HZ or holds no samples; and, while reading, where
+    a sample is not finite or the stream breaks.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -86,9 +111,20 @@ class AudioReader:
         self.channels: int = self._file.channels
         self.frames: int = self._file.frames
         self.position = 0
-        if self.frames == 0:
+        fault = self._fault()
+        if fault:
             self.close()
-            raise InputError(f"{self.path}: holds no samples")
+            raise InputError(f"{self.path}: {fault}")
+
+    def _fault(self) -> str:
+        """What is wrong with the header, or nothing."""
+        if self.frames == 0:
+            return "holds no samples"
+        if self.frames == _UNKNOWN_FRAMES:
+            return "its header does not say how many samples follow, wanted a file of known length"
+        if not 1 <= self.rate_hz <= HIGHEST_HZ:
+            return f"sample rate is {self.rate_hz} Hz, wanted 1 to {HIGHEST_HZ} Hz"
+        return ""
 
     def seek(self, frame: int) -> None:
         """Go to a frame; the next read starts there."""
@@ -152,7 +188,7 @@ def read_audio(
 
     ``start`` and ``frames`` (at the file's own rate) read a part. With ``resample_hz`` the samples are brought to
     that rate by a polyphase filter and that rate is returned. Raises InputError as AudioReader does, and where the
-    part lies outside the file.
+    part lies outside the file or the rates cannot be resampled.
     """
     check_choice(str(path), ("float32", "float64"), dtype=dtype)
     with AudioReader(path) as reader:
@@ -160,19 +196,24 @@ def read_audio(
         wanted = reader.frames - start if frames is None else frames
         if wanted > reader.frames - start or wanted < 1:
             raise InputError(f"{path}: frames is {wanted} from {start} on, the file has {reader.frames}")
-        samples, rate_hz = reader.read(wanted, dtype), reader.rate_hz
+        rate_hz = reader.rate_hz
+        if resample_hz is not None:
+            ratio(str(path), rate_hz, resample_hz)
+        samples = reader.read(wanted, dtype)
     if resample_hz is None or resample_hz == rate_hz:
         return samples, rate_hz
     return resample(samples, rate_hz, resample_hz), resample_hz
 
 
 def resample(x: Array, rate_hz: int, wanted_hz: int) -> Array:
-    """Resample the last axis by scipy's polyphase filter: length ceil(N wanted_hz / rate_hz), dtype kept."""
+    """Resample the last axis by scipy's polyphase filter: length ceil(N wanted_hz / rate_hz), dtype kept.
+
+    Raises InputError as ``resampling.ratio`` does.
+    """
     from scipy.signal import resample_poly
 
-    check_integer("resample", rate_hz=rate_hz, wanted_hz=wanted_hz)
-    divisor = int(np.gcd(rate_hz, wanted_hz))
-    y: Array = resample_poly(x, wanted_hz // divisor, rate_hz // divisor, axis=-1)
+    up, down = ratio("resample", rate_hz, wanted_hz)
+    y: Array = resample_poly(x, up, down, axis=-1)
     return y.astype(x.dtype, copy=False)
 
 
@@ -191,20 +232,26 @@ class AudioWriter:
 
     The samples go to a temporary name in the same folder. Leaving the ``with`` block renames it to ``path``; leaving
     it by an exception removes it and keeps a file that was there before. The suffix chooses WAV (default FLOAT) or
-    FLAC (default PCM_24). Raises InputError: unknown suffix or subtype, a block of another shape, samples that are
-    not finite or would clip in an integer format (nothing is ever rescaled), a WAV file beyond 4 GiB, no samples.
+    FLAC (default PCM_24). Raises InputError: a path that is a folder, unknown suffix or subtype, a block of another
+    shape, samples that are not finite or would clip in an integer format (nothing is ever rescaled), a WAV file
+    beyond 4 GiB, no samples.
     """
 
     def __init__(self, path: str | Path, rate_hz: int, *, channels: int = 1, subtype: str | None = None) -> None:
         self.path = Path(path)
-        check_integer(str(path), rate_hz=rate_hz, channels=channels)
+        check_rate(str(path), rate_hz=rate_hz)
+        check_integer(str(path), channels=channels)
+        if path_kind(self.path) == "folder":
+            raise InputError(f"{path}: is a folder, wanted the name of a file")
         self.container, self.subtype = _container(self.path, subtype)
         self.rate_hz, self.channels, self.frames = rate_hz, channels, 0
-        if not self.path.parent.is_dir():
+        if path_kind(self.path.parent) != "folder":
             raise InputError(f"{path}: cannot be written, the folder {self.path.parent} does not exist")
         self._part = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
         try:
-            self._file = soundfile.SoundFile(self._part, "w", rate_hz, channels, self.subtype, format=self.container)
+            self._file = soundfile.SoundFile(
+                _name(self._part), "w", rate_hz, channels, self.subtype, format=self.container
+            )
         except (OSError, soundfile.LibsndfileError) as error:
             self._part.unlink(missing_ok=True)
             raise InputError(f"{self.path}: cannot be written ({error})") from None
@@ -246,14 +293,18 @@ class AudioWriter:
         return (q.astype(np.int64) << (32 - bits)).astype(np.int32)
 
     def close(self) -> None:
-        """Finish the file and give it its name. Raises InputError when no samples were written."""
+        """Finish the file and give it its name. Raises InputError: no samples were written, or the name is taken."""
         self._file.close()
         if self.frames == 0:
             self._part.unlink(missing_ok=True)
             raise InputError(f"{self.path}: no samples were written")
-        if self.subtype in ("FLOAT", "DOUBLE"):
-            _clear_time_stamp(self._part)
-        os.replace(self._part, self.path)
+        try:
+            if self.subtype in ("FLOAT", "DOUBLE"):
+                _clear_time_stamp(self._part)
+            os.replace(self._part, self.path)
+        except OSError as error:
+            self._part.unlink(missing_ok=True)
+            raise InputError(f"{self.path}: cannot be written ({error.strerror})") from None
 
     def discard(self) -> None:
         """Stop and remove what was written; a file of that name from before stays."""

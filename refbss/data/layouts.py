@@ -5,9 +5,10 @@
 | embedded | the word ``embedded`` | as shipped: sentences 0-23 train, 24-29 test |
 | manifest | a .csv file, or a folder with manifest.csv: ``id,speaker,path`` and optional ``split`` | its column |
 | fsdd | ``{digit}_{speaker}_{index}.wav``, in it or in ``recordings/`` | 0-4 test, 45-49 validation, else train |
-| splits | folders train, validation, test with one folder a speaker in each | the folder |
+| splits | some of the folders train, validation, test, with one folder a speaker in each | the folder |
 | speakers | one folder a speaker | none |
 
+A folder that two layouts fit is refused. Recordings are sorted by id: the order of a manifest's rows means nothing.
 Where there is train and test only, 8 percent of each speaker's training recordings become validation; where there
 is no split, 10 percent become test and 10 percent validation. Both take the recordings whose SHA-256 of the id comes
 first, so a split depends on the ids alone. Recordings added later can move others: a manifest with a ``split`` column
@@ -26,9 +27,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from refbss._checks import InputError, check_choice
-from refbss.data.audio_io import SUFFIXES, AudioReader
+from refbss.data.audio_io import SUFFIXES, AudioReader, path_kind
 
 SPLITS = ("train", "validation", "test")
+SET_MANIFEST, SET_KIND = "manifest.json", "refbss evaluation set"
 EMBEDDED = "embedded"
 EMBEDDED_DIR = Path(__file__).resolve().parent / "embedded"
 FSDD_NAME = re.compile(r"(\d)_([^_]+)_(\d+)")
@@ -100,7 +102,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Listing:
-    """What a folder holds: the entries of its layout and the audio files that do not fit it."""
+    """What a folder holds: the entries of its layout, and the audio files and folders that do not fit it."""
 
     name: str
     layout: str
@@ -148,6 +150,7 @@ def _listing_manifest(path: Path) -> Listing:
     if not rows:
         raise InputError(f"{path}: has no rows, wanted a header id,speaker,path and one row a recording")
     for number, row in enumerate(rows, start=2):
+        row["speaker"] = (row.get("speaker") or "").strip()
         for column in ("id", "speaker", "path"):
             if not row.get(column):
                 raise InputError(f"{path}: row {number} has no {column}, wanted columns id,speaker,path[,split]")
@@ -178,13 +181,17 @@ def _listing_fsdd(root: Path) -> Listing | None:
             index = int(match[3])
             split = "test" if index < 5 else "validation" if 45 <= index <= 49 else "train"
             entries.append(Entry(path.stem, match[2], path, split))
-    ignored = tuple(path for path, match in matches.items() if not match)
+    ignored = tuple(path for path in sorted({*audio_files(root, deep=False), *files}) if not matches.get(path))
     return Listing(root.resolve().name, "fsdd", tuple(entries), ignored)
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def _of_speakers(root: Path, folder: Path, split: str | None) -> list[Entry]:
     entries = []
-    for speaker in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
+    for speaker in _folders(folder):
         for path in audio_files(speaker, deep=True):
             name = path.relative_to(root).as_posix()
             entries.append(Entry(name, speaker.name, path, split))
@@ -192,38 +199,76 @@ def _of_speakers(root: Path, folder: Path, split: str | None) -> list[Entry]:
 
 
 def _listing_folders(root: Path) -> Listing | None:
-    folders = {path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")}
-    split = "train" in folders and folders <= set(SPLITS)
+    """Folders of splits or of speakers.
+
+    Splits where two folders are named like one, or one that has sub-folders or stands alone: a speaker may be called
+    ``test``, but hardly so.
+    """
+    folders = _folders(root)
+    named = [folder for folder in folders if folder.name in SPLITS]
+    split = len(named) > 1 or (bool(named) and (named == folders or bool(_folders(named[0]))))
+    ignored = audio_files(root, deep=False)
     if split:
-        entries = [entry for name in SPLITS if name in folders for entry in _of_speakers(root, root / name, name)]
+        entries = [entry for folder in named for entry in _of_speakers(root, folder, folder.name)]
+        ignored += [path for folder in named for path in audio_files(folder, deep=False)]
+        ignored += [folder for folder in folders if folder not in named]
     else:
         entries = _of_speakers(root, root, None)
     if not entries:
         return None
-    ignored = tuple(audio_files(root, deep=False))
-    return Listing(root.resolve().name, "splits" if split else "speakers", tuple(entries), ignored)
+    return Listing(root.resolve().name, "splits" if split else "speakers", tuple(entries), tuple(ignored))
 
 
-def listing(path: str | Path) -> Listing:
-    """Recognise the layout and list its recordings without opening one. Raises InputError."""
-    if str(path) == EMBEDDED:
-        return _listing_embedded()
-    root = Path(path)
-    if not root.exists():
-        raise InputError(f"{root}: no such folder, wanted a folder of recordings, a CSV manifest or {EMBEDDED!r}")
-    if root.is_file():
-        if root.suffix.lower() == ".csv":
-            return _listing_manifest(root)
-        raise InputError(f"{root}: is a file, wanted a folder of recordings, a CSV manifest or {EMBEDDED!r}")
-    if (root / "manifest.csv").is_file():
-        return _listing_manifest(root / "manifest.csv")
-    found = _listing_fsdd(root) or _listing_folders(root)
+def _is_set(root: Path) -> bool:
+    try:
+        return SET_KIND in (root / SET_MANIFEST).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+
+
+def _listing_files(root: Path) -> Listing:
+    """Recognise a folder without a manifest by its files and folders."""
+    if _is_set(root):
+        raise InputError(f"{root}: is an evaluation set (mixtures and their sources), wanted a folder of recordings")
+    digits, folders = _listing_fsdd(root), _listing_folders(root)
+    found = digits or folders
     if found is None:
         raise InputError(
             f"{root}: holds no recordings in a layout that is known, wanted files named digit_speaker_index.wav, "
-            "one folder a speaker, or manifest.csv"
+            "one folder a speaker (perhaps within train, validation and test), or manifest.csv"
         )
+    if digits and folders:
+        place = digits.entries[0].path.parent
+        other = [entry.path for entry in folders.entries if place == root or not entry.path.is_relative_to(place)]
+        if other:
+            raise InputError(
+                f"{root}: fits two layouts, fsdd with {digits.entries[0].path} and {folders.layout} with {other[0]}; "
+                "wanted one of them, or manifest.csv"
+            )
     return found
+
+
+def listing(path: str | Path) -> Listing:
+    """Recognise the layout and list its recordings, sorted by id, without opening one. Raises InputError."""
+    root = Path(path)
+    if str(path) == EMBEDDED:
+        found = _listing_embedded()
+    elif path_kind(root) == "missing":
+        raise InputError(f"{root}: no such folder, wanted a folder of recordings, a CSV manifest or {EMBEDDED!r}")
+    elif path_kind(root) == "file":
+        if root.suffix.lower() != ".csv":
+            raise InputError(f"{root}: is a file, wanted a folder of recordings, a CSV manifest or {EMBEDDED!r}")
+        found = _listing_manifest(root)
+    elif (root / "manifest.csv").is_file():
+        found = _listing_manifest(root / "manifest.csv")
+    else:
+        found = _listing_files(root)
+    return replace(found, entries=tuple(sorted(found.entries, key=lambda entry: entry.id)))
+
+
+def _hash(text: str) -> bytes:
+    """SHA-256 of a text. An id can be a file name that is not UTF-8: its bytes count as they are."""
+    return hashlib.sha256(text.encode(errors="surrogateescape")).digest()
 
 
 def _carve(entries: list[Entry], source: str | None, target: str, share: float) -> list[Entry]:
@@ -234,7 +279,7 @@ def _carve(entries: list[Entry], source: str | None, target: str, share: float) 
             pools[entry.speaker].append(entry)
     taken: set[str] = set()
     for pool in pools.values():
-        pool.sort(key=lambda entry: hashlib.sha256(f"{target}/{entry.id}".encode()).digest())
+        pool.sort(key=lambda entry: _hash(f"{target}/{entry.id}"))
         count = max(1, round(share * len(pool))) if len(pool) > 2 else 0
         taken.update(entry.id for entry in pool[:count])
     return [replace(entry, split=target) if entry.id in taken else entry for entry in entries]
@@ -269,7 +314,7 @@ def open_corpus(path: str | Path) -> Corpus:
     """Open a folder, a CSV manifest or ``embedded``.
 
     Raises InputError when no layout fits or a recording cannot be used; ``scan`` then lists every such file. Audio
-    files that do not fit the layout are left out, ``scan`` lists them too.
+    files and folders that do not fit the layout are left out, ``scan`` lists them too.
     """
     found = listing(path)
     recordings, failures = [], []

@@ -20,7 +20,8 @@ _LOWEST_DB, _HIGHEST_DB = -400, 700
 class LevelMeter:
     """Root mean square over the active frames of what was pushed: those within ACTIVE_RANGE_DB of the loudest [ours].
 
-    Frame energies are kept in bins of 1 dB, so that the edge of what counts as active is exact to 1 dB.
+    Frame energies are kept in bins of 1 dB, so that the edge of what counts as active is exact to 1 dB. That is the
+    price of constant memory; mixtures are made with ``speech.active_rms``, which has the whole signal and is exact.
     """
 
     def __init__(self, rate_hz: int) -> None:

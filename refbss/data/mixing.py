@@ -33,12 +33,17 @@ from refbss._checks import InputError, check_integer, check_number
 from refbss._types import Array
 from refbss.data import noise as noises
 from refbss.data.layouts import SPLITS, Corpus
+from refbss.data.resampling import check_rate
 from refbss.data.speech import SpeechPool
 
+MOST_SOURCES = 240
+MOST_SAMPLES = 2**31
+BOUNDS = {"pauses_s": (0, 1e6), "level_dbfs": (-200, 0), "silence_s": (0, 1e6), "snr_db": (-200, 200)}
+"""Bounds of the ranges of MixConfig. 200 dB keeps every signal far from the ends of float32."""
 PEAK = 0.99
 FADE_S = 0.01
 SPEAKERS, GAINS, LEVEL, SILENCE, NOISE, UTTERANCES = 0, 1, 2, 3, 4, 16
-"""Purposes of random numbers; source p draws its utterances with purpose UTTERANCES + p."""
+"""Purposes of random numbers, below 256; source p draws its utterances with purpose UTTERANCES + p."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +76,18 @@ class MixConfig:
     """Take recordings of other sample rates."""
 
     def __post_init__(self) -> None:
-        check_integer("MixConfig", sources=self.sources, sample_rate_hz=self.sample_rate_hz)
+        check_integer("MixConfig", sources=self.sources)
+        check_number("MixConfig", most=MOST_SOURCES, sources=self.sources)
+        check_rate("MixConfig", sample_rate_hz=self.sample_rate_hz)
         check_number("MixConfig", above=0, seconds=self.seconds)
-        check_number("MixConfig", least=0, gain_db=self.gain_db)
-        for name in ("pauses_s", "level_dbfs", "silence_s", "snr_db"):
-            self._check_range(name, least=0.0 if name.endswith("_s") else None)
-        check_number("MixConfig", most=0, level_dbfs=self.level_dbfs[1])
+        if self.seconds * self.sample_rate_hz > MOST_SAMPLES:
+            raise InputError(
+                f"MixConfig: seconds is {self.seconds!r} at {self.sample_rate_hz} Hz, "
+                f"wanted at most {MOST_SAMPLES} samples"
+            )
+        check_number("MixConfig", least=0, most=200, gain_db=self.gain_db)
+        for name, (least, most) in BOUNDS.items():
+            self._check_range(name, least, most)
         probabilities = {"silence_probability": self.silence_probability, "noise_probability": self.noise_probability}
         check_number("MixConfig", least=0, most=1, **probabilities)
         kinds = self.noise if isinstance(self.noise, list | tuple) else (self.noise,)
@@ -86,11 +97,11 @@ class MixConfig:
         if isinstance(self.noise, list):
             object.__setattr__(self, "noise", tuple(self.noise))
 
-    def _check_range(self, name: str, *, least: float | None) -> None:
+    def _check_range(self, name: str, least: float, most: float) -> None:
         value = getattr(self, name)
         if not isinstance(value, list | tuple) or len(value) != 2:
             raise InputError(f"MixConfig: {name} is {value!r}, wanted two numbers, least and most")
-        check_number("MixConfig", least=least, **{f"{name}[0]": value[0], f"{name}[1]": value[1]})
+        check_number("MixConfig", least=least, most=most, **{f"{name}[0]": value[0], f"{name}[1]": value[1]})
         if value[0] > value[1]:
             raise InputError(f"MixConfig: {name} is {tuple(value)}, wanted the least first")
         object.__setattr__(self, name, tuple(value))

@@ -14,8 +14,9 @@ import numpy as np
 
 from refbss._checks import InputError
 from refbss._types import Array
-from refbss.data.audio_io import AudioReader, read_audio, resample
+from refbss.data.audio_io import AudioReader, path_kind, read_audio, resample
 from refbss.data.layouts import SPLITS, audio_files
+from refbss.data.resampling import ratio
 from refbss.data.speech import SpeechPool
 
 KINDS = ("white", "pink", "speech", "babble")
@@ -101,7 +102,7 @@ class NoiseFolder:
 
     def __init__(self, path: str | Path, *, split: str, rate_hz: int, resampled: bool = False) -> None:
         root = Path(path)
-        if not root.is_dir():
+        if path_kind(root) != "folder":
             raise InputError(f"{root}: no such folder, wanted a kind of noise ({', '.join(KINDS)}) or a folder")
         self.root = root / split if any((root / name).is_dir() for name in SPLITS) else root
         self.rate_hz = rate_hz
@@ -110,8 +111,9 @@ class NoiseFolder:
             with AudioReader(file) as reader:
                 if reader.rate_hz != rate_hz and not resampled:
                     raise InputError(
-                        f"{file}: sample rate is {reader.rate_hz} Hz, wanted {rate_hz} Hz or leave to resample"
+                        f"{file}: sample rate is {reader.rate_hz} Hz, wanted {rate_hz} Hz or the option resample"
                     )
+                ratio(str(file), reader.rate_hz, rate_hz)
                 self.files.append((file, reader.rate_hz, reader.channels, reader.frames))
         if not self.files:
             raise InputError(f"{self.root}: holds no audio files, wanted recordings of noise")

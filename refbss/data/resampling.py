@@ -11,24 +11,52 @@ filter, and an input sample is kept until no output needs it any more.
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 
-from refbss._checks import check_integer
+from refbss._checks import InputError, check_integer
 from refbss._types import Array
+
+HIGHEST_HZ = 1_000_000
+"""Sample rates above this are refused: no speech is recorded at one, a header that has one is damaged."""
+MOST_TERM, MOST_RATIO = 100_000, 1000
+"""Bounds of a ratio of rates: its terms set the length of the filter, its size how much longer a signal gets."""
+
+
+def check_rate(op: str, **rates_hz: Any) -> None:
+    """Check that sample rates are integers from 1 to HIGHEST_HZ. Raises InputError."""
+    check_integer(op, **rates_hz)
+    for name, rate_hz in rates_hz.items():
+        if rate_hz > HIGHEST_HZ:
+            raise InputError(f"{op}: {name} is {rate_hz}, wanted an integer from 1 to {HIGHEST_HZ}")
+
+
+def ratio(op: str, rate_hz: int, wanted_hz: int) -> tuple[int, int]:
+    """The ratio wanted_hz / rate_hz as (up, down) in lowest terms. Raises InputError where it is out of bounds."""
+    check_rate(op, rate_hz=rate_hz, wanted_hz=wanted_hz)
+    divisor = math.gcd(rate_hz, wanted_hz)
+    up, down = int(wanted_hz) // divisor, int(rate_hz) // divisor
+    if max(up, down) > MOST_TERM or max(up, down) > MOST_RATIO * min(up, down):
+        raise InputError(
+            f"{op}: cannot resample from {rate_hz} Hz to {wanted_hz} Hz, wanted rates at most {MOST_RATIO} times apart "
+            f"whose ratio in lowest terms has no term above {MOST_TERM}"
+        )
+    return up, down
 
 
 class Resampler:
     """Resamples along the last axis, piece by piece; the pieces together are what one call on the whole would give.
 
-    Sums run in float64, the output has the input's dtype. How the input was cut does not matter.
+    Sums run in float64, the output has the input's dtype. How the input was cut does not matter. Raises InputError
+    as ``ratio`` does.
     """
 
     def __init__(self, rate_hz: int, wanted_hz: int) -> None:
         from scipy.signal import firwin
 
-        check_integer("Resampler", rate_hz=rate_hz, wanted_hz=wanted_hz)
-        divisor = int(np.gcd(rate_hz, wanted_hz))
-        self.up, self.down = wanted_hz // divisor, rate_hz // divisor
+        self.up, self.down = ratio("Resampler", rate_hz, wanted_hz)
         widest = max(self.up, self.down)
         self._half = 10 * widest
         taps = firwin(2 * self._half + 1, 1.0 / widest, window=("kaiser", 5.0)) * self.up if widest > 1 else np.ones(1)

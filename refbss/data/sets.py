@@ -14,24 +14,28 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from refbss._checks import InputError, check_choice, check_integer
+from refbss._checks import InputError, check_choice, check_integer, check_number
 from refbss._types import Array
 from refbss._version import __version__
-from refbss.data.audio_io import read_audio, write_audio
-from refbss.data.mixing import Item, Mixer, mixture_of
+from refbss.data.audio_io import path_kind, read_audio, write_audio
+from refbss.data.layouts import SET_KIND, SET_MANIFEST
+from refbss.data.mixing import MOST_SAMPLES, MOST_SOURCES, Item, Mixer, mixture_of
+from refbss.data.resampling import check_rate
 from refbss.data.scan import Problem, Progress
 
-MANIFEST = "manifest.json"
-KIND, VERSION = "refbss evaluation set", 1
+MANIFEST, KIND, VERSION = SET_MANIFEST, SET_KIND, 1
 FORMATS = ("wav", "flac")
+MOST_ITEMS = 1_000_000
+_ID, _SHA256 = re.compile(r"\w[\w.-]*", re.ASCII), re.compile(r"[0-9a-f]{64}")
 FLAC_STEP = 2.0**-23
 FULL_SCALE = 1.0 - 2.0**-15
 
@@ -41,11 +45,21 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def check_new(out: str | Path) -> None:
-    """Refuse a folder to write that exists, unless it is empty. Raises InputError."""
-    out = Path(out)
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+def check_new(out: str | Path) -> Path:
+    """The folder to write with symbolic links resolved.
+
+    Raises InputError where it exists, unless it is empty; where it is the current folder; and where it is a symbolic
+    link to nothing.
+    """
+    kind = path_kind(Path(out))
+    if kind == "missing" and Path(out).is_symlink():
+        raise InputError(f"{out}: is a symbolic link to nothing, wanted a new folder")
+    target = Path(out).resolve()
+    if target == Path.cwd():
+        raise InputError(f"{out}: is the current folder, wanted a new one")
+    if path_kind(target) == "file" or (kind == "folder" and any(target.iterdir())):
         raise InputError(f"{out}: exists and is not an empty folder, wanted a new one")
+    return target
 
 
 def write_set(
@@ -55,12 +69,12 @@ def write_set(
 
     ``fmt``: ``wav`` (float, bit for bit the mixer's items) or ``flac`` (24 bits, each file rounded on its own).
     The set is written under a temporary name and renamed, so a folder of that name is always whole. Raises
-    InputError when ``out`` exists and is not an empty folder.
+    InputError as ``check_new`` does.
     """
     check_integer("write_set", n=n)
+    check_number("write_set", most=MOST_ITEMS, n=n)
     check_choice("write_set", FORMATS, fmt=fmt)
-    target = Path(out)
-    check_new(target)
+    target = check_new(out)
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     part.mkdir()
@@ -78,7 +92,7 @@ def write_set(
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
-    return target
+    return Path(out)
 
 
 def _header(mixer: Mixer, epoch: int, fmt: str) -> dict[str, Any]:
@@ -158,7 +172,7 @@ def read_set(root: str | Path) -> EvaluationSet:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file, wanted a set made by `refbss data mix`") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read ({error})") from None
     if not isinstance(manifest, dict) or manifest.get("kind") != KIND or manifest.get("version") != VERSION:
         raise InputError(f"{path}: is not the manifest of a {KIND}, version {VERSION}")
@@ -170,21 +184,33 @@ def read_set(root: str | Path) -> EvaluationSet:
 
 
 def _check_manifest(path: Path, manifest: dict[str, Any]) -> None:
-    check_integer(str(path), rate_hz=manifest["rate_hz"], sources=manifest["sources"])
+    """Refuse a manifest that is not as ``write_set`` writes it, before a file is opened by what it says."""
+    check_rate(str(path), rate_hz=manifest["rate_hz"])
+    check_integer(str(path), sources=manifest["sources"])
+    check_number(str(path), most=MOST_SOURCES, sources=manifest["sources"])
+    check_choice(str(path), FORMATS, format=manifest["format"])
     names = {"mix", *(f"s{p}" for p in range(1, manifest["sources"] + 1))}
+    seen: set[str] = set()
+    if not manifest["items"]:
+        raise InputError(f"{path}: has no items, wanted at least 1")
     for number, entry in enumerate(manifest["items"]):
         check_integer(f"{path}: item {number}", frames=entry["frames"])
+        check_number(f"{path}: item {number}", most=MOST_SAMPLES, frames=entry["frames"])
+        if not _ID.fullmatch(entry["id"]) or entry["id"] in seen:
+            raise InputError(f"{path}: item {number} has id {entry['id']!r}, wanted letters and digits, each id once")
+        seen.add(entry["id"])
+        if not isinstance(entry["clean"], bool) or not isinstance(entry["recipe"], dict):
+            raise InputError(f"{path}: item {number} has no clean (true or false) or no recipe (an object)")
         wanted = names if entry["clean"] else names | {"noise"}
         if set(entry["files"]) != wanted:
             raise InputError(
                 f"{path}: item {number} has files {', '.join(sorted(entry['files']))}, "
                 f"wanted {', '.join(sorted(wanted))}"
             )
-        for file in entry["files"].values():
-            inside = PurePosixPath(file["path"])
-            if inside.is_absolute() or ".." in inside.parts or len(file["sha256"]) != 64:
-                raise InputError(f"{path}: item {number} names {file['path']}, wanted a path inside and a SHA-256")
-        entry["id"], entry["recipe"]
+        for name, file in entry["files"].items():
+            place = f"{name}/{entry['id']}.{manifest['format']}"
+            if file["path"] != place or not _SHA256.fullmatch(file["sha256"]):
+                raise InputError(f"{path}: item {number} names {file['path']!r}, wanted {place!r} and a SHA-256")
 
 
 @dataclass(frozen=True)
@@ -208,7 +234,7 @@ def verify_set(root: str | Path, progress: Progress | None = None) -> VerifyRepo
     """
     found = read_set(root)
     problems: list[Problem] = []
-    named = {PurePosixPath(MANIFEST).as_posix()}
+    named = {MANIFEST}
     for number, entry in enumerate(found.manifest["items"], start=1):
         named.update(file["path"] for file in entry["files"].values())
         problems += _verify_item(found, entry)

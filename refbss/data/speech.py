@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from refbss._checks import InputError, check_integer, check_number
+from refbss._checks import InputError, check_number
 from refbss._types import Array
 from refbss.data.audio_io import read_audio
 from refbss.data.layouts import Corpus, Recording
+from refbss.data.resampling import check_rate
 
 FRAME_S = 0.02
 ACTIVE_RANGE_DB = 30.0
@@ -45,7 +46,7 @@ class SpeechPool:
     def __init__(
         self, corpora: Sequence[Corpus], *, split: str, rate_hz: int, resample: bool = False, memory_mb: float = 1024
     ) -> None:
-        check_integer("SpeechPool", rate_hz=rate_hz)
+        check_rate("SpeechPool", rate_hz=rate_hz)
         check_number("SpeechPool", least=0, memory_mb=memory_mb)
         self.split, self.rate_hz = split, rate_hz
         names = [corpus.name for corpus in corpora]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,11 @@ def _bad_files(folder: Path) -> dict[str, Path]:
     (folder / "empty.wav").write_bytes(b"")
     (folder / "text.wav").write_bytes(b"no audio at all, " * 50)
     soundfile.write(folder / "none.wav", np.zeros(0), RATE_HZ)
+    data = bytearray((folder / "good.flac").read_bytes())
+    data[21] &= 0xF0  # STREAMINFO starts at byte 8; the low 36 bits of its bytes 13 to 17 are the number of samples
+    data[22:26] = bytes(4)
+    (folder / "open.flac").write_bytes(data)
+    soundfile.write(folder / "rate.wav", tone, 2**31 - 1)
     tone[1234] = np.nan
     soundfile.write(folder / "nan.wav", tone, RATE_HZ, subtype="FLOAT")
     tone[1234] = -np.inf
@@ -112,6 +118,8 @@ def _bad_files(folder: Path) -> dict[str, Path]:
         ("empty.wav", r"is empty \(0 bytes\), wanted an audio file"),
         ("text.wav", r"is not audio that can be read \(Format not recognised\), wanted WAV or FLAC"),
         ("none.wav", r"holds no samples"),
+        ("open.flac", r"its header does not say how many samples follow, wanted a file of known length"),
+        ("rate.wav", r"sample rate is 2147483647 Hz, wanted 1 to 1000000 Hz"),
         ("nan.wav", r"holds nan at frame 1234, channel 0, wanted finite samples"),
         ("inf.wav", r"holds -inf at frame 1234, channel 1, wanted finite samples"),
     ],
@@ -133,6 +141,28 @@ def test_missing_and_folder(tmp_path: Path) -> None:
         read_audio(tmp_path / "gone.wav")
     with pytest.raises(InputError, match=r"is a folder, wanted an audio file$"):
         read_audio(tmp_path)
+
+
+def test_rates_that_cannot_be_resampled_name_the_file(tmp_path: Path) -> None:
+    write_audio(tmp_path / "a.wav", np.zeros(9), 999983)
+    with pytest.raises(InputError, match=r"a\.wav: cannot resample from 999983 Hz to 8000 Hz, wanted rates at most"):
+        read_audio(tmp_path / "a.wav", resample_hz=8000)
+
+
+@pytest.mark.parametrize("name", ["a\0b.wav", "a\ud800.wav", "a" * 5000 + ".wav"])
+def test_names_that_are_no_paths(tmp_path: Path, name: str) -> None:
+    for refuse in (lambda: read_audio(tmp_path / name), lambda: write_audio(tmp_path / name, np.zeros(9), RATE_HZ)):
+        with pytest.raises(InputError, match=r"is not a path \(.*\)$|cannot be reached \(File name too long\)$"):
+            refuse()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are Unicode there")
+def test_a_name_that_is_not_utf8(tmp_path: Path, x: np.ndarray) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.wav")
+    write_audio(path, x, RATE_HZ)
+    np.testing.assert_array_equal(read_audio(path)[0], x)
+    assert os.listdir(os.fsencode(tmp_path)) == [b"caf\xe9.wav"]
 
 
 def test_a_length_that_a_pipe_could_not_know_is_accepted(tmp_path: Path) -> None:
@@ -185,6 +215,16 @@ def test_a_writer_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
         assert path.read_bytes() == before
         raise RuntimeError("stop")
     assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["a.wav"]
+
+
+def test_a_folder_in_the_place_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    with pytest.raises(InputError, match=r"a\.wav: cannot be written \(.*\)$"), AudioWriter(path, RATE_HZ) as writer:
+        writer.write(np.zeros(5))
+        path.mkdir()
+    with pytest.raises(InputError, match=r"a\.wav: is a folder, wanted the name of a file"):
+        AudioWriter(path, RATE_HZ)
     assert [file.name for file in tmp_path.iterdir()] == ["a.wav"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -13,6 +14,9 @@ import pytest
 from refbss import InputError
 from refbss.data.audio_io import write_audio
 from refbss.data.layouts import Corpus, Entry, only_speakers, open_corpus, with_splits
+from refbss.data.mixing import MixConfig, Mixer
+from refbss.data.scan import scan
+from refbss.data.sets import write_set
 
 Tones = Callable[..., Path]
 
@@ -103,6 +107,73 @@ def test_bad_manifests(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "m.csv").write_text(text)
     with pytest.raises(InputError, match=message):
         open_corpus(tmp_path / "m.csv")
+
+
+def test_the_order_of_a_manifest_means_nothing(tones: Tones, tmp_path: Path) -> None:
+    """Also to what is mixed. Spaces around a speaker's name are no part of it."""
+    tones(speakers=2, count=10)
+    rows = [f"r{s}{n},s{s}{' ' * (n % 2)},tones/speaker{s}/{n:02d}.wav" for s in range(2) for n in range(10)]
+    path = tmp_path / "m.csv"
+    corpora = []
+    for order in (rows, rows[::-1]):
+        path.write_text("\n".join(["id,speaker,path", *order]) + "\n")
+        corpora.append(open_corpus(path))
+    assert corpora[0] == corpora[1]
+    assert corpora[0].speakers == ("s0", "s1")
+    mixes = [Mixer([corpus], MixConfig(seconds=0.1), seed=1).item(0, 0).mix for corpus in corpora]
+    np.testing.assert_array_equal(*mixes)
+
+
+@pytest.mark.parametrize("splits", [("train", "test", "validation"), ("test", "validation"), ("test",)])
+def test_folders_beside_splits_are_no_speakers(tones: Tones, splits: tuple[str, ...]) -> None:
+    root = tones(speakers=1, count=3)
+    for split in splits:
+        shutil.copytree(root / "speaker0", root / split / "ann")
+    shutil.copy(root / "speaker0" / "00.wav", root / "test" / "stray.wav")
+    (root / "speaker0").rename(root / "docs")
+    corpus = open_corpus(root)
+    assert (corpus.layout, corpus.speakers) == ("splits", ("ann",))
+    assert {recording.split for recording in corpus.recordings} == set(splits)
+    problems = [(problem.kind, problem.path) for problem in scan(root).problems if problem.kind != "duplicate"]
+    assert problems == [("ignored", root / "test" / "stray.wav"), ("ignored", root / "docs")]
+
+
+def test_a_speaker_may_be_called_test(tones: Tones) -> None:
+    root = tones(speakers=2, count=1)
+    (root / "speaker1").rename(root / "test")
+    assert open_corpus(root).speakers == ("speaker0", "test")
+
+
+def test_two_layouts_at_once_are_refused(tones: Tones) -> None:
+    root = tones(speakers=2, count=1)
+    shutil.copy(root / "speaker0" / "00.wav", root / "3_ann_7.wav")
+    with pytest.raises(InputError, match=r"fits two layouts, fsdd with .*3_ann_7\.wav and speakers with .*speaker0"):
+        open_corpus(root)
+    (root / "recordings").mkdir()
+    (root / "3_ann_7.wav").rename(root / "recordings" / "3_ann_7.wav")
+    with pytest.raises(InputError, match=r"fits two layouts, fsdd with .*3_ann_7\.wav and speakers with .*speaker0"):
+        open_corpus(root)
+
+
+def test_an_evaluation_set_is_no_corpus(voices: Corpus, tmp_path: Path) -> None:
+    root = write_set(Mixer([voices], MixConfig(seconds=0.1), seed=1, split="test"), 1, tmp_path / "set")
+    with pytest.raises(InputError, match=r"set: is an evaluation set .*, wanted a folder of recordings"):
+        open_corpus(root)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are Unicode there")
+def test_names_that_are_not_utf8(tones: Tones) -> None:
+    root = tones(speakers=1, count=4)
+    (root / "speaker0" / "00.wav").rename(root / "speaker0" / os.fsdecode(b"caf\xe9.wav"))
+    assert len(open_corpus(root).recordings) == scan(root).files == 4
+
+
+def test_paths_that_cannot_be(tmp_path: Path) -> None:
+    for path in ("a" * 5000, "a\0b"):
+        with pytest.raises(InputError, match=r"cannot be reached \(File name too long\)|'a\\x00b': is not a path"):
+            open_corpus(path)
+    (tmp_path / "m.csv").write_text(f"id,speaker,path\na,ann,{'a' * 5000}.wav\nb,ann,b\0.wav\n")
+    assert [problem.kind for problem in scan(tmp_path / "m.csv").problems] == ["unreadable"] * 2
 
 
 def test_folders_that_are_no_corpus(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 from scipy.signal import resample_poly
 
 from refbss import InputError
+from refbss.data.audio_io import resample
 from refbss.data.resampling import Resampler
 
 RATES = [(8000, 16000), (16000, 8000), (44100, 8000), (8000, 44100), (48000, 8000), (11025, 8000), (8000, 8000), (7, 5)]
@@ -50,3 +51,12 @@ def test_dtypes_and_errors() -> None:
     assert resampler.push(np.ones(30, np.float32)).dtype == resampler.finish().dtype == np.float32
     with pytest.raises(InputError, match="rate_hz is 0"):
         Resampler(0, 8000)
+
+
+@pytest.mark.parametrize("rates", [(2**31 - 1, 8000), (8000, 10**6 + 1), (999983, 999979), (1, 8000), (10**6, 7)])
+def test_ratios_that_would_take_all_memory_are_refused(rates: tuple[int, int]) -> None:
+    message = rf"is {max(rates)}, wanted an integer from 1 to|from {rates[0]} Hz to {rates[1]} Hz, wanted rates at most"
+    for refuse in (lambda: Resampler(*rates), lambda: resample(np.zeros(9), *rates)):
+        with pytest.raises(InputError, match=message):
+            refuse()
+    Resampler(44101, 8000)  # odd, but a filter of 882,021 taps is no harm

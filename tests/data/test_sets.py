@@ -17,7 +17,7 @@ from refbss import InputError
 from refbss.data.audio_io import read_audio, write_audio
 from refbss.data.layouts import Corpus
 from refbss.data.mixing import MixConfig, Mixer
-from refbss.data.sets import read_set, verify_set, write_set
+from refbss.data.sets import check_new, read_set, verify_set, write_set
 
 N = 4
 
@@ -151,9 +151,9 @@ def test_clipping_is_found(copy: Path) -> None:
     for name, x in (("mix", loud), ("s1", loud), ("s2", np.zeros(4000))):
         write_audio(first(copy, name), x, 8000)
         rehash(copy, name)
+    first(copy, "noise").unlink()
+    edit(copy, lambda manifest: manifest["items"][0]["files"].pop("noise"))
     edit(copy, lambda manifest: manifest["items"][0].update(clean=True))
-    found = read_set(copy).manifest["items"][0]["files"]
-    assert set(found) == {"mix", "s1", "s2"}
     assert kinds(copy) == ["clip", "clip"]
 
 
@@ -182,14 +182,31 @@ def test_reading_a_damaged_set_stops(copy: Path) -> None:
         (lambda m: m.update(rate_hz="8000"), "rate_hz is '8000', wanted an integer"),
         (lambda m: m.update(items=[1]), r"is damaged \(TypeError"),
         (lambda m: m["items"][0]["files"].pop("s1"), r"item 0 has files .*mix, .*, wanted .*mix, .*s1"),
-        (lambda m: m["items"][1]["files"]["s1"].update(path="../x.wav"), r"item 1 names \.\./x\.wav, wanted a path"),
-        (lambda m: m["items"][1]["files"]["s1"].update(path="/x.wav"), r"item 1 names /x\.wav, wanted a path"),
+        (
+            lambda m: m["items"][1]["files"]["s1"].update(path="../x.wav"),
+            r"item 1 names '\.\./x\.wav', wanted 's1/s5e0",
+        ),
+        (lambda m: m["items"][1]["files"]["s1"].update(path="/x.wav"), r"item 1 names '/x\.wav', wanted 's1/s5e0"),
+        (lambda m: m["items"][1]["files"]["s1"].update(path="s1/\0.wav"), r"item 1 names 's1/\\x00\.wav', wanted 's1/"),
+        (lambda m: m["items"][1]["files"]["s1"].update(sha256="x" * 64), r"item 1 names .* and a SHA-256"),
+        (lambda m: m["items"][1].update(id="a/../../b"), r"item 1 has id 'a/\.\./\.\./b', wanted letters and digits"),
+        (lambda m: m["items"].append(m["items"][0]), r"item 4 has id 's5e0i000000', wanted .* each id once"),
+        (lambda m: m["items"][2].update(clean=1), r"item 2 has no clean"),
+        (
+            lambda m: m["items"][2].update(frames=2**40),
+            r"item 2: frames is 1099511627776, wanted a finite number at most",
+        ),
+        (lambda m: m.update(items=[]), r"has no items, wanted at least 1"),
+        (lambda m: m.update(sources=10**9), r"sources is 1000000000, wanted a finite number at most 240"),
+        (lambda m: m.update(rate_hz=10**9), r"rate_hz is 1000000000, wanted an integer from 1 to 1000000"),
+        (lambda m: m.pop("format"), r"is damaged \(KeyError: 'format'\)"),
+        (lambda m: m.update(format="mp3"), r"format is 'mp3', wanted one of wav, flac"),
     ],
 )
 def test_manifests_that_are_refused(copy: Path, change: Callable[[dict[str, Any]], None], message: str) -> None:
     edit(copy, change)
     with pytest.raises(InputError, match=rf"manifest\.json: .*{message}|manifest\.json: {message}"):
-        read_set(copy)
+        verify_set(copy)
 
 
 def test_no_manifest(tmp_path: Path) -> None:
@@ -209,6 +226,28 @@ def test_a_folder_with_files_is_refused(mixer: Mixer, tmp_path: Path) -> None:
         write_set(mixer, 1, tmp_path / "new", fmt="mp3")
     with pytest.raises(InputError, match="n is 0, wanted an integer of at least 1"):
         write_set(mixer, 0, tmp_path / "new")
+    with pytest.raises(InputError, match="n is 1000001, wanted a finite number at most 1000000"):
+        write_set(mixer, 1_000_001, tmp_path / "new")
+
+
+@pytest.mark.parametrize("out", [".", "gone/..", "deep/.."])
+def test_the_current_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    if out == "deep/..":
+        (tmp_path / "deep").mkdir()
+    with pytest.raises(InputError, match="is the current folder, wanted a new one"):
+        check_new(out)
+
+
+def test_links(mixer: Mixer, tmp_path: Path) -> None:
+    """A set goes where a link to an empty folder points; a link to nothing is refused."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to("empty")
+    (tmp_path / "lost").symlink_to("gone")
+    assert len(read_set(write_set(mixer, 1, tmp_path / "link"))) == 1
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "empty" / "manifest.json").is_file()
+    with pytest.raises(InputError, match="lost: is a symbolic link to nothing, wanted a new folder"):
+        check_new(tmp_path / "lost")
 
 
 def test_a_set_that_fails_leaves_nothing(mixer: Mixer, tmp_path: Path) -> None:
