@@ -14,7 +14,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from types import FrameType
@@ -152,7 +152,8 @@ def _replace_closed_streams() -> None:
             setattr(sys, name, open(os.devnull, mode))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            with suppress(OSError):  # a stream that another program swapped under us
+                stream.reconfigure(errors="backslashreplace")
 
 
 def _show_usage(error: click.ClickException) -> None:
