@@ -61,7 +61,8 @@ def encode(params: Named, mix: Tensor, config: dict[str, Any]) -> Named:
     features = h.transpose(1, 2)
     g = features
     if config["norm"]:
-        g = F.layer_norm(g, g.shape[-1:], params["encoder.norm.weight"], params["encoder.norm.bias"])
+        gamma, beta = params["encoder.norm.weight"], params["encoder.norm.bias"]
+        g = F.layer_norm(g, g.shape[-1:], gamma, beta, config["norm_eps"])
     out["g0"] = g
     array = [features] if config["concat_conv"] else []
     for i in range(config["gru_sections"]):
@@ -69,7 +70,7 @@ def encode(params: Named, mix: Tensor, config: dict[str, Any]) -> Named:
         y = gru(g, *(params[f"encoder.gru.{i}.{name}"] for name in names))
         if config["norm"]:
             gamma, beta = params[f"encoder.gru_norm.{i}.weight"], params[f"encoder.gru_norm.{i}.bias"]
-            y = F.layer_norm(y, y.shape[-1:], gamma, beta)
+            y = F.layer_norm(y, y.shape[-1:], gamma, beta, config["norm_eps"])
         g = y + g if config["residual"] else y
         out[f"g{i + 1}"] = g
         array.append(g)

@@ -102,7 +102,9 @@ def _encode(params: Params, mix: Array, state: LvbdState, config: LvbdConfig, op
     features = h.transpose(0, 2, 1)
     g = features
     if config.norm:
-        g, cache["norm"] = ops.layer_norm_forward(g, params["encoder.norm.weight"], params["encoder.norm.bias"])
+        g, cache["norm"] = ops.layer_norm_forward(
+            g, params["encoder.norm.weight"], params["encoder.norm.bias"], eps=config.norm_eps
+        )
     layers = [features] if config.concat_conv else []
     for i in range(config.gru_sections):
         names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
@@ -111,7 +113,7 @@ def _encode(params: Params, mix: Array, state: LvbdState, config: LvbdConfig, op
         last.append(h_n)
         if config.norm:
             gamma, beta = params[f"encoder.gru_norm.{i}.weight"], params[f"encoder.gru_norm.{i}.bias"]
-            y, cache[f"gru_norm.{i}"] = ops.layer_norm_forward(y, gamma, beta)
+            y, cache[f"gru_norm.{i}"] = ops.layer_norm_forward(y, gamma, beta, eps=config.norm_eps)
         g = y + g if config.residual else y
         layers.append(g)
     return np.concatenate(layers, axis=2), g, tuple(tails), tuple(last), cache

@@ -27,6 +27,8 @@ class LvbdConfig:
     """GRU sections; three [paper]."""
     norm: bool = True
     """LayerNorm before the first and after each GRU section."""
+    norm_eps: float = 1e-5
+    """Added to the variance in LayerNorm."""
     residual: bool = True
     """Add a section's input to its output; wants gru_hidden equal to the last of conv_channels."""
     concat_conv: bool = True
@@ -53,12 +55,18 @@ class LvbdConfig:
     """Upper bound of the posterior's log-variance."""
     sample: bool = True
     """Sample the posterior in training [std]; off: use its mean."""
+    slope_init: float = 0.25
+    """Initial slope of every PReLU."""
+    memory_init: float = 0.1
+    """Standard deviation of the memory's initial first moments, and value of its initial mean squares."""
 
     def __post_init__(self) -> None:
         for name in ("sources", "sample_rate_hz", "gru_hidden", "gru_sections", "latent", "block", "time_constants"):
             check_integer("model", **{name: getattr(self, name)})
         check_integer("model", least=0, truncate=self.truncate)
-        check_number("model", above=0.0, e0=self.e0, delta=self.delta)
+        check_number("model", above=0.0, e0=self.e0, delta=self.delta, norm_eps=self.norm_eps)
+        check_number("model", above=0.0, memory_init=self.memory_init)
+        check_number("model", slope_init=self.slope_init)
         check_number("model", log_var_min=self.log_var_min)
         check_number("model", above=self.log_var_min, log_var_max=self.log_var_max)
         layers = len(self.conv_channels)

@@ -33,7 +33,7 @@ def init_params(
     for i, (into, out, kernel) in enumerate(zip(inputs, config.conv_channels, config.conv_kernels, strict=True)):
         params[f"encoder.conv.{i}.weight"] = uniform(rng, (out, into, kernel), into * kernel, dtype)
         params[f"encoder.conv.{i}.bias"] = np.zeros(out, dtype)
-        params[f"encoder.act.{i}.weight"] = np.full(out, 0.25, dtype)
+        params[f"encoder.act.{i}.weight"] = np.full(out, config.slope_init, dtype)
     width, hidden = config.conv_channels[-1], config.gru_hidden
     if config.norm:
         params["encoder.norm.weight"], params["encoder.norm.bias"] = np.ones(width, dtype), np.zeros(width, dtype)
@@ -55,15 +55,15 @@ def init_params(
     params["separator.fc.weight"] = uniform(rng, (2 * latent, channels), channels, dtype)
     params["separator.fc.bias"] = np.zeros(2 * latent, dtype)
     if config.memory:
-        params["memory.m0"] = (0.1 * rng.standard_normal((sources, constants, latent))).astype(dtype)
-        params["memory.q0"] = np.full((sources, constants, latent), inverse_softplus(0.1), dtype)
+        params["memory.m0"] = (config.memory_init * rng.standard_normal((sources, constants, latent))).astype(dtype)
+        params["memory.q0"] = np.full((sources, constants, latent), inverse_softplus(config.memory_init), dtype)
         params["memory.theta"] = np.array(config.theta_init, dtype)
     layers = decoder_shape(config)
     for i, (into, out, kernel, stride) in enumerate(layers):
         params[f"decoder.conv.{i}.weight"] = uniform(rng, (into, out, kernel), into * kernel / stride, dtype)
         params[f"decoder.conv.{i}.bias"] = np.zeros(out, dtype)
         if i < len(layers) - 1:
-            params[f"decoder.act.{i}.weight"] = np.full(out, 0.25, dtype)
+            params[f"decoder.act.{i}.weight"] = np.full(out, config.slope_init, dtype)
     if loss_config is not None and loss_config.prior_r == "learned":
         params["prior.log_r"] = np.zeros((sources, latent), dtype)
     if loss_config is not None and loss_config.learn_prior_shape:

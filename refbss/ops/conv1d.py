@@ -2,7 +2,8 @@
 
 Shapes: x (B, C, N), w (O, C, K), b (O,), y (B, O, T) with T = floor((N + pad_left - K) / stride) + 1. The input is
 padded with ``pad_left`` zeros on the left and none on the right, so pad_left = K - stride makes the layer causal:
-output frame t sees input samples up to (t + 1) stride - 1 [ours]. With p = pad_left, s = stride:
+output frame t sees input samples up to (t + 1) stride - 1 [ours]. LVBD puts the K - stride samples that it remembers in
+front instead, zeros at the start. With p = pad_left, s = stride:
 
     (conv1d.1)  y[b,o,t] = b[o] + sum_c sum_k w[o,c,k] x[b,c, t s + k - p]
     (conv1d.2)  dx[b,c, t s + k - p] += w[o,c,k] dy[b,o,t]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numba
 import numpy as np
 import pytest
@@ -35,3 +39,32 @@ def test_compiled_equals_interpreted(name: str, plain: Arrays, figures: dict[str
         )
     if largest > 0.0:
         figures[f"compiled against interpreted, {name}"] = f"{largest:.2f} ulp of the array's largest value"
+
+
+SATURATED = """
+import numpy as np
+from refbss.engine import engine
+for name in ("reference", "fast"):
+    for dtype in ("float32", "float64"):
+        for level in (1e4, 1e30):
+            x = (level * np.array([[[1.0], [-1.0], [1.0]]])).astype(dtype)
+            w = np.array([[-1.0], [1.0], [1.0]], dtype)
+            y, h, _ = engine(name).gru_forward(x, w, w, *np.zeros((2, 3), dtype), np.zeros((1, 1), dtype))
+            print(name, dtype, level, y.ravel().tolist())
+"""
+
+
+def test_saturated_gates_are_the_same_as_plain_python() -> None:
+    """Where exp overflows, Python raises and machine code does not: neither may happen."""
+    printed = [
+        subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", SATURATED],
+            env={**os.environ, "NUMBA_DISABLE_JIT": off},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for off in ("0", "1")
+    ]
+    assert printed[0] == printed[1]
+    assert len(printed[0].splitlines()) == 8 and "nan" not in printed[0] and "inf" not in printed[0]

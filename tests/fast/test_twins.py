@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,12 @@ def test_twin_climbs(spec: OpSpec, case: Case, rung: Rung, dtype: str) -> None:
 def test_every_function_of_fast_is_a_twin() -> None:
     assert set(vars(FAST)) == set(vars(LAW))
     assert {"conv1d", "conv_transpose1d", "gru", "linear", "memory_separator"} <= set(TWINS)
+
+
+@pytest.mark.parametrize("name", sorted(name for name, f in vars(FAST).items() if f is not getattr(LAW, name)))
+def test_a_twin_has_the_signature_of_its_law(name: str) -> None:
+    law, fast = (inspect.signature(getattr(ops, name)).parameters.values() for ops in (LAW, FAST))
+    assert [(p.name, p.kind, p.default) for p in fast] == [(p.name, p.kind, p.default) for p in law]
 
 
 def conv_arrays(rng: np.random.Generator) -> Arrays:

@@ -36,6 +36,7 @@ CONFIG: dict[str, Any] = {
     "gru_hidden": 7,
     "gru_sections": 3,
     "norm": True,
+    "norm_eps": 1e-5,
     "residual": True,
     "concat_conv": True,
     "latent": 4,
@@ -49,6 +50,8 @@ CONFIG: dict[str, Any] = {
     "log_var_min": -3.0,
     "log_var_max": 1.0,
     "sample": True,
+    "slope_init": 0.25,
+    "memory_init": 0.1,
 }
 LOSS: dict[str, Any] = {
     "assignment": "pit",
@@ -85,6 +88,7 @@ CASES: dict[str, dict[str, Any]] = {
     "no memory": {"memory": False},
     "no conv in the array": {"concat_conv": False},
     "no norm": {"norm": False},
+    "another norm": {"norm_eps": 0.3},
     "no residual": {"residual": False, "gru_hidden": 5},
     "no norm, no residual": {"norm": False, "residual": False, "gru_hidden": 5},
     "one gru section": {"gru_sections": 1},
@@ -188,7 +192,7 @@ def judged(case: str) -> tuple[dict[str, Any], float, dict[str, np.ndarray], dic
 
 
 def test_cases_leave_no_option_out() -> None:
-    fixed = {"sample_rate_hz", "sinkhorn_temp_end_db"}  # the one is a label, the other belongs to the schedule
+    fixed = {"sample_rate_hz", "sinkhorn_temp_end_db", "slope_init", "memory_init"}  # a label, the schedule, the start
     assert set(LvbdConfig.__dataclass_fields__) == set(CONFIG)
     assert set(LvbdLossConfig.__dataclass_fields__) == set(LOSS)
     assert set().union(*CASES.values()) - {"samples", "silence"} == (set(CONFIG) | set(LOSS)) - fixed
