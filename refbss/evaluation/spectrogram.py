@@ -32,7 +32,9 @@ def draw_spectrograms(signals: Mapping[str, Array], rate_hz: int, out: Path) -> 
     from matplotlib.figure import Figure
 
     pictures = {name: spectrogram_db(x) for name, x in signals.items()}
-    top = max(float(picture.max()) for picture in pictures.values())
+    top = max(
+        float(np.percentile(picture, 99.5)) for picture in pictures.values()
+    )  # a few strong partials may saturate
     figure = Figure(figsize=(9, 1.8 * len(signals) + 0.6), layout="constrained")
     rows = figure.subplots(len(signals), 1, sharex=True, squeeze=False)[:, 0]
     for axes, (name, picture) in zip(rows, pictures.items(), strict=True):
