@@ -158,22 +158,22 @@ SEPARATOR = {
 """The separator operator's arguments and the parameters that they are."""
 
 
-def _no_memory(config: LvbdConfig, dtype: Any) -> Array:
-    """The matrix C of a model without memory: zero."""
-    return np.zeros((config.channels, 2 * config.time_constants * config.latent), dtype)
+def _separator_arrays(params: Params, config: LvbdConfig, dtype: Any) -> tuple[list[Array], Array]:
+    """The separator's parameters in the operator's order, and theta; without memory those that it has are zeros."""
+    if not config.memory:
+        nothing = np.zeros((config.channels, 2 * config.time_constants * config.latent), dtype)
+        params = params | {SEPARATOR["read"]: nothing, "memory.theta": np.zeros(config.time_constants, dtype)}
+    return [params[name] for name in SEPARATOR.values()], params["memory.theta"]
 
 
 def _separate(
     params: Params, x: Array, g: Array, eps: Array | None, state: LvbdState, config: LvbdConfig, ops: SimpleNamespace
 ) -> tuple[Any, ...]:
     cache: dict[str, Any] = {}
-    arrays = {argument: params[name] for argument, name in SEPARATOR.items() if name in params}
-    if not config.memory:
-        arrays = {"a": arrays["a"], "c": arrays["c"], "read": _no_memory(config, x.dtype)} | arrays
-    theta = params.get("memory.theta", np.zeros(config.time_constants, x.dtype))
+    arrays, theta = _separator_arrays(params, config, x.dtype)
     sizes = {"block": config.block, "e0": config.e0, "delta": config.delta}
     mu, l, m_blocks, q_blocks, cache["separator"] = ops.memory_separator_forward(
-        x, g, *arrays.values(), state.m, state.q, theta, **sizes, memory=config.memory, truncate=config.truncate
+        x, g, *arrays, state.m, state.q, theta, **sizes, memory=config.memory, truncate=config.truncate
     )
     bounded, cache["bounds"] = ops.sigmoid_forward(l)
     log_var = config.log_var_min + (config.log_var_max - config.log_var_min) * bounded

@@ -30,7 +30,7 @@ class LossResult(NamedTuple):
 
 def _reconstruction(
     est: Array, mix: Array, refs: Array, config: LvbdLossConfig, ops: SimpleNamespace
-) -> tuple[Array, Array, Any]:
+) -> tuple[Array, Any]:
     """Assigned cost per item (B,), and what the backward pass needs."""
     cost, pair = ops.si_sdr_forward(est, refs, eps=config.si_sdr_eps)
     quiet, silence = ops.silent_forward(est, mix, floor=config.silent_floor)
@@ -39,15 +39,15 @@ def _reconstruction(
     cost = np.where(silent, quiet[:, :, None], cost)
     score = None
     if config.assignment == "pit":
-        loss, assignment, assign = ops.pit_forward(cost)
+        loss, _, assign = ops.pit_forward(cost)
     elif config.assignment == "sinkhorn":
-        loss, assignment, assign = ops.sinkhorn_assignment_forward(
+        loss, _, assign = ops.sinkhorn_assignment_forward(
             cost, temp=config.sinkhorn_temp_db, steps=config.sinkhorn_steps
         )
     else:
         similarity, score = ops.utterance_similarity_forward(est, refs, floor=config.permutation_floor)
-        loss, assignment, assign = ops.softmax_assignment_forward(cost, similarity, temp=config.temp)
-    return loss, assignment, (pair, silence, silent, assign, score)
+        loss, _, assign = ops.softmax_assignment_forward(cost, similarity, temp=config.temp)
+    return loss, (pair, silence, silent, assign, score)
 
 
 def _reconstruction_backward(dloss: Array, cache: Any, config: LvbdLossConfig, ops: SimpleNamespace) -> Array:
@@ -138,8 +138,8 @@ def loss_and_grads(
         raise InputError(f"lvbd loss: clean has shape {np.shape(clean)}, wanted ({mix.shape[0]},) as mix has")
     share = np.full(mix.shape[0], 1.0 / (items or mix.shape[0]), mix.dtype)
     outputs, cache = lvbd.forward(params, mix, eps, config=config, ops=ops)
-    est, grads = outputs.est, {}
-    rec, _, rec_cache = _reconstruction(est, mix, refs, loss_config, ops)
+    est = outputs.est
+    rec, rec_cache = _reconstruction(est, mix, refs, loss_config, ops)
     dest = _reconstruction_backward(share, rec_cache, loss_config, ops)
     terms, total = {"reconstruction": rec}, rec.astype(np.float64)
     dmu, dlog_var = np.zeros_like(outputs.mu), np.zeros_like(outputs.log_var)
