@@ -110,4 +110,4 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "train": {"steps": 5000},
     },
 }
-"""lvbd-tiny has about 20 thousand parameters and is for tests; lvbd-small has 664 thousand and is the bundled one."""
+"""lvbd-tiny has 17 thousand parameters and is for tests; lvbd-small has 664 thousand and is the bundled one."""
