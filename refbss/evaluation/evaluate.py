@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refbss._checks import InputError
+from refbss._files import replaced
 from refbss._types import Array
 from refbss.data.mixing import Item
 from refbss.evaluation.permutation import permutation_error_rate
@@ -162,9 +163,5 @@ def write_csv(report: Report, path: Path) -> None:
         means = [mean_db(values, silent="skip")[0] for values in both]
         numbers = [f"{value:.6f}" for value in (*means, utterance.permutation_error_rate, *both[0], *both[1])]
         rows.writerow([utterance.id, str(utterance.clean).lower(), f"{utterance.seconds:g}", *numbers])
-    part = path.with_name(f".{path.name}.new")
-    try:
+    with replaced(path) as part:
         part.write_text(text.getvalue(), encoding="utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from refbss._files import replaced
 from refbss._types import Array
 
 FRAME, HOP = 256, 64
@@ -46,10 +47,6 @@ def draw_spectrograms(signals: Mapping[str, Array], rate_hz: int, out: Path) -> 
         axes.set_ylabel("kHz")
     rows[-1].set_xlabel("s")
     figure.colorbar(image, ax=list(rows), label="dB")
-    temporary = out.with_name(f".{out.name}.new")
-    try:
+    with replaced(out) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
-        temporary.replace(out)
-    finally:
-        temporary.unlink(missing_ok=True)
     return out

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from refbss._files import replaced
+
 
 def draw_curve(log: Path, out: Path) -> Path | None:
     """Draw loss and validation SI-SDR (dB) against steps from a log. Returns the PNG, or None without matplotlib."""
@@ -35,7 +37,6 @@ def draw_curve(log: Path, out: Path) -> Path | None:
         more = right.get_legend_handles_labels()
         lines_and_labels = (lines_and_labels[0] + more[0], lines_and_labels[1] + more[1])
     axes.legend(*lines_and_labels, loc="center right")
-    temporary = out.with_name(f".{out.name}.new")
-    figure.savefig(temporary, format="png", dpi=120)
-    temporary.replace(out)
+    with replaced(out) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
     return out

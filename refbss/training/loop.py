@@ -12,11 +12,12 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 import numpy as np
 
 from refbss._checks import InputError, NotFiniteError, check_number
+from refbss._files import replaced
 from refbss._types import Array
 from refbss.config import dump_toml, to_dict
 from refbss.data.layouts import Corpus
@@ -86,10 +87,9 @@ class Trainer:
         if found is not None:
             checkpoint = load_checkpoint(found, optimizer=True)
             self._check_same(checkpoint.config, config, found)
-            trained_on = checkpoint.state.get("data", self.data)
-            if trained_on != self.data:
-                raise InputError(f"train: --data holds {self.data}, wanted {trained_on} as in {found}")
             self.params, state = checkpoint.params, checkpoint.state
+            if state.get("data") != self.data:
+                raise InputError(f"train: --data holds {self.data}, wanted {state.get('data')} as in {found}")
             for key in ("steps", "minutes", "seconds", "best"):
                 if key not in state or not isinstance(state[key], int | float | None):
                     raise InputError(f"{found / 'state.json'}: {key} is {state.get(key)!r}, wanted what a run stores")
@@ -115,8 +115,6 @@ class Trainer:
             except InputError as error:
                 raise InputError(f"{error}; train.validate_every = 0 goes without validation") from None
         out.mkdir(parents=True, exist_ok=True)
-        (out / "config.toml").write_text(dump_toml(config))
-        cut_log(out / "log.jsonl", self.step)
 
     @staticmethod
     def _check_same(stored: RunConfig, wanted: RunConfig, folder: Path) -> None:
@@ -234,18 +232,22 @@ class Trainer:
 
         return mean_db(np.stack(pool(score, range(config.train.validation_items))), silent="skip")[0]
 
+    def _log(self) -> TextIO:
+        """The log without the steps that will be made again, open at its end; beside it the configuration."""
+        with replaced(self.out / "config.toml") as path:
+            path.write_text(dump_toml(self.config), encoding="utf-8")
+        cut_log(self.out / "log.jsonl", self.step)
+        return open(self.out / "log.jsonl", "a", encoding="utf-8")
+
     def run(self, report: Callable[[Step, int | None], None], stop: Callable[[], bool] = lambda: False) -> Summary:
         """Train to the end, or until ``stop`` says so; then save. ``report`` hears of every step.
 
-        Raises TrainingError when something is not finite; the last checkpoint stays as it is.
+        Raises TrainingError when something is not finite; the last checkpoint stays as it is. Raises InputError when
+        another training works in the folder, or its log is damaged; nothing in it is touched then.
         """
         config = self.config.train
         timed: list[float] = []
-        with (
-            only_training_in(self.out),
-            workers(config.workers) as pool,
-            open(self.out / "log.jsonl", "a", encoding="utf-8") as log,
-        ):
+        with only_training_in(self.out), workers(config.workers) as pool, self._log() as log:
             while self.steps is None or self.step < self.steps:
                 if stop():
                     break
@@ -270,11 +272,11 @@ class Trainer:
                 if self.step % config.checkpoint_every == 0 or last:
                     self.save()
                 report(step, self.steps)
-        finished = self.steps is not None and self.step >= self.steps
-        if not finished:
-            self.save()
-        if finished and stored_checkpoint(self.out / "best") is None:
-            self.save("best")
+            finished = self.steps is not None and self.step >= self.steps
+            if not finished:
+                self.save()
+            elif stored_checkpoint(self.out / "best") is None:
+                self.save("best")
         return Summary("finished" if finished else "stopped", self.step, self.steps or 0, self.best, self.spent / 60)
 
     def _steps_in_time(self, seconds: float) -> int:

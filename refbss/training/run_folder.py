@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from refbss._checks import InputError
+from refbss._files import replaced
 from refbss.training.checkpoint import stored_checkpoint
 
 
@@ -41,9 +42,8 @@ def cut_log(path: Path, step: int) -> None:
                     kept.append(line)
             except (ValueError, TypeError, KeyError):
                 raise InputError(f"{path}: line {number} is no line of a log, wanted JSON with a step") from None
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_bytes(b"".join(kept))
-    temporary.replace(path)
+    with replaced(path) as temporary:
+        temporary.write_bytes(b"".join(kept))
 
 
 @contextmanager

@@ -51,15 +51,20 @@ def test_a_lost_best_is_made_again(trainer: Make) -> None:
     assert (made.out / "best" / "state.json").is_file()
 
 
-def test_one_training_a_folder(trainer: Make) -> None:
-    first, second = trainer("run"), trainer("run")
+def test_one_training_a_folder(trainer: Make, same_end: Same) -> None:
+    """A second one is refused, whenever it was made, and the first one's log and files are not touched."""
+    whole = trainer("whole")
+    whole.run(quiet)
+    first, early = trainer("run"), trainer("run")
 
     def report(step: Step, steps: int | None) -> None:
-        with pytest.raises(InputError, match="another training works in"):
-            second.run(quiet)
+        for second in (early, trainer("run", resume=True)):
+            with pytest.raises(InputError, match="another training works in"):
+                second.run(quiet)
 
     first.run(report)
-    assert (first.step, second.step) == (7, 0)
+    assert early.step == 0
+    same_end(whole, first)
 
 
 @pytest.mark.parametrize("line", [b"no json\n", b"[1]\n", b"{}\n", b"\xff\xfe\n"])
@@ -69,7 +74,8 @@ def test_a_damaged_log_is_named(trainer: Make, line: bytes) -> None:
     log = made.out / "log.jsonl"
     log.write_bytes(line + log.read_bytes())
     with pytest.raises(InputError, match=r"log\.jsonl: line 1 is no line of a log"):
-        trainer("run", resume=True)
+        trainer("run", resume=True).run(quiet)
+    assert log.read_bytes().startswith(line)
 
 
 @pytest.mark.parametrize("key", ["step", "steps", "minutes", "seconds", "best", "config"])
