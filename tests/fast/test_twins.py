@@ -19,13 +19,14 @@ from refbss.verification.spec import Arrays, Case, OpSpec, Tolerances
 LAW, FAST = engine("reference"), engine("fast")
 
 TOLERANCES = Tolerances(
-    oracle64=1e-12,
-    oracle32=5e-6,
-    gradient32=2e-5,
-    layout64=1e-12,
-    layout32=5e-6,
+    oracle64=1e-13,
+    oracle32=3e-6,
+    gradient32=4e-6,
+    layout64=1e-14,
+    layout32=3e-6,
     reason="sums run in the dtype of the input and in another order: some tens of roundings of 6e-8 in float32, "
-    "squared and divided again in the gradients; the float32 sigmoid and tanh have absolute errors of 1e-7",
+    "squared and divided again in the gradients; the float32 sigmoid and tanh have absolute errors of 1e-7. Four times "
+    "what was measured on one machine, because another BLAS sums in another order",
 )
 
 
@@ -118,7 +119,7 @@ LARGER: list[tuple[str, Any, dict[str, Any]]] = [
 @pytest.mark.parametrize(("name", "draw", "attributes"), LARGER, ids=[f"{n}-{i}" for i, (n, _, _) in enumerate(LARGER)])
 def test_twin_equals_law(name: str, draw: Any, attributes: dict[str, Any], dtype: str) -> None:
     arrays = {key: array.astype(dtype) for key, array in draw(generator(0, "twins", name)).items()}
-    allowed = 1e-11 if dtype == "float64" else 5e-5  # forty recurrent float32 steps; measured 4e-6 at most
+    allowed = 1e-13 if dtype == "float64" else 7e-6  # four times what was measured: 2.7e-15 and 1.7e-6
     results = {}
     for ops in (LAW, FAST):
         *outputs, cache = getattr(ops, f"{name}_forward")(*arrays.values(), **attributes)
@@ -138,7 +139,7 @@ def test_gru_does_not_depend_on_batch_mates(batch: int) -> None:
     for row in range(batch):
         alone = {**arrays, "x": arrays["x"][row : row + 1], "h0": arrays["h0"][row : row + 1]}
         found = worst(FAST.gru_forward(*alone.values())[0][0], together[row])
-        assert found.error <= 2e-6, f"row {row} of {batch}: {found}"
+        assert found.error <= 1.5e-6, f"row {row} of {batch}: {found}"
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e30])
@@ -151,7 +152,7 @@ def test_gru_keeps_nan_and_saturates(bad: float, dtype: str) -> None:
     assert np.isfinite(y[1]).all()
     assert np.isfinite(y[0, :3]).all()
     if np.isfinite(bad):
-        assert worst(y, law).error <= 5e-5
+        assert worst(y, law).error <= 7e-6
     else:
         assert np.array_equal(np.isnan(y), np.isnan(law))
         assert np.isnan(y[0, 3:]).any() == np.isnan(bad)
