@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from refbss_cli.options import Progress, emit, json_option, seed_option
+from refbss_cli.options import FiniteFloat, Progress, emit, json_option, mixture_options, seed_option
 
 
 @click.group()
@@ -70,13 +70,7 @@ def scan(folder: str, as_json: bool) -> None:
 @click.option(
     "--n", type=click.IntRange(min=1, max=1_000_000), default=200, show_default=True, help="Number of mixtures."
 )
-@click.option(
-    "--split",
-    type=click.Choice(["train", "validation", "test"]),
-    default="test",
-    show_default=True,
-    help="Recordings to draw from.",
-)
+@mixture_options
 @click.option(
     "--sources", "--speakers", "sources", type=int, default=2, show_default=True, help="Speakers in a mixture."
 )
@@ -86,45 +80,35 @@ def scan(folder: str, as_json: bool) -> None:
     multiple=True,
     help="Draw from these speakers alone; may be given several times, so that a name can hold a comma.",
 )
-@click.option("--seconds", type=float, default=4.0, show_default=True, help="Length of a mixture.")
 @click.option(
-    "--gain-db",
-    type=float,
-    default=2.5,
+    "--level-dbfs",
+    type=(FiniteFloat(), FiniteFloat()),
+    default=(-33.0, -19.0),
     show_default=True,
-    help="Level of the other speakers against the first: uniform within plus or minus this.",
+    help="RMS level of the mixture.",
 )
 @click.option(
-    "--level-dbfs", type=(float, float), default=(-33.0, -19.0), show_default=True, help="RMS level of the mixture."
-)
-@click.option(
-    "--noise",
-    metavar="KIND",
-    multiple=True,
-    default=("none",),
+    "--noise-probability",
+    type=FiniteFloat(min=0, max=1),
+    default=1.0,
     show_default=True,
-    help="none, white, pink, speech, babble or a folder; of several, one is drawn for each mixture.",
-)
-@click.option("--noise-probability", type=float, default=1.0, show_default=True, help="Share of mixtures with noise.")
-@click.option(
-    "--snr-db",
-    type=(float, float),
-    default=(5.0, 15.0),
-    show_default=True,
-    help="All speakers together against the noise.",
+    help="Share of mixtures with noise.",
 )
 @click.option(
     "--silence-s",
-    type=(float, float),
+    type=(FiniteFloat(), FiniteFloat()),
     default=(0.0, 0.0),
     show_default=True,
     help="Length of a silence of one speaker.",
 )
 @click.option(
-    "--silence-probability", type=float, default=1.0, show_default=True, help="Share of mixtures with such a silence."
+    "--silence-probability",
+    type=FiniteFloat(min=0, max=1),
+    default=1.0,
+    show_default=True,
+    help="Share of mixtures with such a silence.",
 )
 @click.option("--rate", "sample_rate_hz", type=int, default=8000, show_default=True, help="Sample rate in Hz.")
-@click.option("--resample", is_flag=True, help="Bring recordings of other rates to --rate.")
 @click.option(
     "--format",
     "fmt",

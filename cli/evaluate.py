@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from refbss_cli.options import FiniteFloat, Progress, emit, engine_option, json_option, threads_option
+from refbss_cli.options import Progress, emit, engine_option, json_option, mixture_options, threads_option
 
 if TYPE_CHECKING:
     from refbss.data.mixing import Item
@@ -31,40 +31,8 @@ DEFAULT_ITEMS = 200
     help='Recordings, CSV manifest or "embedded" (repeatable: pooled), or a set made by refbss data mix.',
 )
 @click.option("--n", type=click.IntRange(min=1), help="Number of mixtures.  [default: 200, or the whole set]")
-@click.option(
-    "--seconds", type=FiniteFloat(min=0, min_open=True), default=4.0, show_default=True, help="Length of a mixture."
-)
-@click.option(
-    "--gain-db",
-    type=FiniteFloat(min=0),
-    default=2.5,
-    show_default=True,
-    help="Level difference: uniform within plus or minus this.",
-)
-@click.option(
-    "--noise",
-    metavar="KIND",
-    multiple=True,
-    default=("none",),
-    show_default=True,
-    help="none, white, pink, speech, babble or a folder; of several, one is drawn for each mixture.",
-)
-@click.option(
-    "--snr-db",
-    type=(FiniteFloat(), FiniteFloat()),
-    default=(5.0, 15.0),
-    show_default=True,
-    help="All speakers against the noise.",
-)
-@click.option(
-    "--split",
-    type=click.Choice(["train", "validation", "test"]),
-    default="test",
-    show_default=True,
-    help="Recordings to draw from.",
-)
+@mixture_options
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Seed of the mixtures.")
-@click.option("--resample", is_flag=True, help="Bring recordings of other sample rates to the model's.")
 @click.option("--csv", "csv_path", type=click.Path(path_type=Path), metavar="FILE", help="Write a row an utterance.")
 @threads_option
 @engine_option

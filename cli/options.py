@@ -69,6 +69,50 @@ def threads_option(function: F) -> F:
     )(function)
 
 
+MIXTURE_OPTIONS = (
+    click.option(
+        "--split",
+        type=click.Choice(["train", "validation", "test"]),
+        default="test",
+        show_default=True,
+        help="Recordings to draw from.",
+    ),
+    click.option(
+        "--seconds", type=FiniteFloat(min=0, min_open=True), default=4.0, show_default=True, help="Length of a mixture."
+    ),
+    click.option(
+        "--gain-db",
+        type=FiniteFloat(min=0),
+        default=2.5,
+        show_default=True,
+        help="Level of the other speakers against the first: uniform within plus or minus this.",
+    ),
+    click.option(
+        "--noise",
+        metavar="KIND",
+        multiple=True,
+        default=("none",),
+        show_default=True,
+        help="none, white, pink, speech, babble or a folder; of several, one is drawn for each mixture.",
+    ),
+    click.option(
+        "--snr-db",
+        type=(FiniteFloat(), FiniteFloat()),
+        default=(5.0, 15.0),
+        show_default=True,
+        help="All speakers together against the noise.",
+    ),
+    click.option("--resample", is_flag=True, help="Bring recordings of other sample rates to that of the mixtures."),
+)
+
+
+def mixture_options(function: F) -> F:
+    """How mixtures are drawn: ``--split --seconds --gain-db --noise --snr-db --resample``, by those names."""
+    for option in reversed(MIXTURE_OPTIONS):
+        function = option(function)
+    return function
+
+
 def set_option(function: F) -> F:
     """``--set section.key=value``, any number of times, passed as ``overrides`` (a tuple of strings)."""
     return click.option(
