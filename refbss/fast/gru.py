@@ -34,9 +34,9 @@ def _exp_minus_overload(x: Any) -> Any:
         """2^k times a polynomial for 2^f, k the integer nearest to -x / log 2; x is held within +-87, NaN stays."""
         v = np.float32(87.0) if x > np.float32(87.0) else x
         v = np.float32(-87.0) if v < np.float32(-87.0) else v
-        t = v * np.float32(-1.44269504088896341)
-        k = np.int32(np.int32(t + np.float32(128.5)) - np.int32(128))
-        f = t - np.float32(k)
+        t = np.float64(v) * -1.4426950408889634  # float64: the product's rounding would be most of the error
+        k = np.int32(np.int32(t + 128.5) - np.int32(128))
+        f = np.float32(t - np.float64(k))
         p = np.float32(1.535336188319500e-4)
         p = p * f + np.float32(1.339887440266574e-3)
         p = p * f + np.float32(9.618437357674640e-3)

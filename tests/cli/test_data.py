@@ -168,7 +168,7 @@ def test_mix_as_json_with_every_option(capsys: Capture, tmp_path: Path) -> None:
         (["mix", "--data", "embedded", "--out", "x", "--sources", 11], "Mixer: split 'test' has 10 speakers, wanted"),
         (
             ["mix", "--data", "embedded", "--out", "x", "--seconds", 0],
-            "Invalid value for '--seconds': 0 is not in the range",
+            "Invalid value for '--seconds': 0.0 is not in the range",
         ),
         (["mix", "--data", "embedded", "--out", "x", "--noise", "pnik"], "pnik: no such folder, wanted a kind of"),
         (["mix", "--data", "embedded", "--out", "x", "--rate", 16000], "sample rate is 8000 Hz, wanted 16000 Hz"),
