@@ -28,7 +28,7 @@ def wheel(root: Path, tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFi
     copy.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(root / name, copy)
-    for name in ("refbss", "cli"):
+    for name in ("refbss", "cli", "golden"):
         shutil.copytree(root / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", "dist", "."]
     done = subprocess.run(command, cwd=copy, capture_output=True, text=True)
@@ -41,8 +41,9 @@ def test_the_package_list_equals_the_tree(root: Path, python_files: list[Path], 
     folders = {path.parent.relative_to(root) for path in python_files}
     tree = {".".join(folder.parts) for folder in folders if folder.parts[:1] == ("refbss",)}
     command_line = {".".join(("refbss_cli", *folder.parts[1:])) for folder in folders if folder.parts[:1] == ("cli",)}
+    vectors = {"refbss_golden"}  # data; how it is made, golden/generate, is not installed
     listed = pyproject["tool"]["setuptools"]["packages"]
-    assert sorted(listed) == sorted(tree | command_line)
+    assert sorted(listed) == sorted(tree | command_line | vectors)
 
 
 def test_every_package_has_an_init(root: Path, python_files: list[Path]) -> None:
@@ -62,6 +63,8 @@ def test_the_wheel_holds_the_packages_and_their_data(
             wanted.add("/".join(parts))
         elif parts[0] == "cli":
             wanted.add("/".join(("refbss_cli", *parts[1:])))
+        elif parts[0] == "golden" and parts[1] not in ("generate", "README.md"):
+            wanted.add("/".join(("refbss_golden", *parts[1:])))
     assert held == wanted
 
 

@@ -1,0 +1,1 @@
+"""Conformance: the golden vectors, and the judgement of other people's implementations by them."""

@@ -1,0 +1,182 @@
+"""The golden vectors, format refbss-vectors/1: reading them, and refusing what was changed.
+
+A case is a JSON file that says what it is and a safetensors file with its arrays. ``MANIFEST.json`` lists the sha256
+of every file; a file that does not match, or is not listed, is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.numpy import load
+
+from refbss._checks import InputError
+from refbss._types import Array
+
+FORMAT = "refbss-vectors/1"
+DTYPES = ("float32", "float64")
+Arrays = dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """What a known wrong convention gives in one case: its name, what to change, and the arrays that differ."""
+
+    name: str
+    says: str
+    outputs: Arrays
+    grads: Arrays
+
+
+@dataclass(frozen=True)
+class Vector:
+    """One golden case. Arrays are float64 by name; those of the question are exact in float32."""
+
+    id: str
+    op: str
+    valid: bool
+    """False: the call must be refused, ``why`` says for what reason, and there is no answer."""
+    flags: tuple[str, ...]
+    equations: tuple[str, ...]
+    attrs: Mapping[str, Any]
+    axes: Mapping[str, str]
+    inputs: Arrays
+    params: Arrays
+    outputs: Arrays
+    """In the order in which they are computed."""
+    cotangents: Arrays
+    """One for every output that the gradients are taken of."""
+    grads: Arrays
+    mistakes: tuple[Mistake, ...]
+    tol: Mapping[str, Mapping[str, float]]
+    """Largest error allowed, tol[dtype]["outputs" or "grads"], relative to the largest magnitude of an array."""
+    measured: Mapping[str, Mapping[str, float]]
+    why: str
+    provenance: Mapping[str, str]
+    document: Mapping[str, Any]
+    """The JSON file as it is."""
+
+
+class Library:
+    """The vectors below one folder; without ``root``, those that refbss ships. Raises InputError on a bad manifest."""
+
+    def __init__(self, root: Path | None = None) -> None:
+        self.root = Path(str(files("refbss_golden"))) if root is None else Path(root)
+        path = self.root / "MANIFEST.json"
+        try:
+            manifest = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror}, wanted the manifest of a {FORMAT} folder") from error
+        except ValueError as error:
+            raise InputError(f"{path}: not JSON ({error}), wanted the manifest of a {FORMAT} folder") from error
+        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+            raise InputError(f"{path}: format is not {FORMAT}")
+        self.manifest: Mapping[str, Mapping[str, str]] = manifest["files"]
+
+    @cached_property
+    def ids(self) -> tuple[str, ...]:
+        """The id of every case, sorted."""
+        return tuple(sorted(name.removesuffix(".json") for name in self.manifest if name.endswith(".json")))
+
+    @cached_property
+    def ops(self) -> tuple[str, ...]:
+        """Every operator that has cases, sorted."""
+        return tuple(sorted({name.split("/")[0] for name in self.ids}))
+
+    def find(self, pattern: str) -> list[str]:
+        """Ids that match: an id, an operator (``gru`` or ``gru/``), or a pattern such as ``gru/one*``.
+
+        Raises InputError where nothing matches.
+        """
+        operator = pattern.removesuffix("/")
+        wanted = f"{operator}/*" if operator in self.ops else pattern
+        found = [name for name in self.ids if fnmatchcase(name, wanted)]
+        if not found:
+            near = get_close_matches(pattern, [*self.ops, *self.ids], n=1)
+            hint = f", did you mean {near[0]}?" if near else f", wanted a case or one of {', '.join(self.ops)}"
+            raise InputError(f"vectors: nothing is called {pattern!r}{hint}")
+        return found
+
+    def read(self, name: str) -> bytes:
+        """Content of one file, by its path below the root. Raises InputError if missing, unlisted or changed."""
+        path = self.root / name
+        if name not in self.manifest:
+            raise InputError(f"{path}: not listed in MANIFEST.json")
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror}, but MANIFEST.json lists it") from error
+        digest, wanted = hashlib.sha256(content).hexdigest(), self.manifest[name]["sha256"]
+        if digest != wanted:
+            raise InputError(
+                f"{path}: sha256 is {digest[:12]}.. ({len(content)} bytes), MANIFEST.json has {wanted[:12]}..: "
+                "the file was changed or cut short, install refbss again"
+            )
+        return content
+
+    def load(self, name: str) -> Vector:
+        """Read one case by its id. Raises InputError on an unknown id or a file that does not match its hash."""
+        if name not in self.ids:
+            self.find(name)  # says what was meant
+            raise InputError(f"vectors: {name!r} is not the id of one case")
+        return parse(json.loads(self.read(f"{name}.json")), self.read(f"{name}.safetensors"))
+
+    def load_all(self, patterns: Sequence[str] = ()) -> Iterator[Vector]:
+        """Read every case that matches one of the patterns; without patterns, every case. Raises InputError."""
+        names = dict.fromkeys(name for pattern in patterns for name in self.find(pattern)) if patterns else self.ids
+        for name in names:
+            yield self.load(name)
+
+
+def parse(document: Mapping[str, Any], tensors: bytes) -> Vector:
+    """Put a case together from its JSON document and its safetensors file. Raises InputError where they disagree."""
+    case = document["id"]
+    try:
+        arrays = load(tensors)
+    except SafetensorError as error:
+        raise InputError(f"{case}.safetensors: {error}") from error
+
+    def group(prefix: str, names: Sequence[str]) -> Arrays:
+        missing = [name for name in names if f"{prefix}.{name}" not in arrays]
+        if missing:
+            raise InputError(f"{case}.safetensors: has no {prefix}.{missing[0]}, which {case}.json names")
+        return {name: arrays[f"{prefix}.{name}"] for name in names}
+
+    mistakes = tuple(
+        Mistake(
+            said["name"],
+            said["says"],
+            group(f"mistakes.{said['name']}.outputs", said.get("outputs", [])),
+            group(f"mistakes.{said['name']}.grads", said.get("grads", [])),
+        )
+        for said in document.get("mistakes", [])
+    )
+    return Vector(
+        id=case,
+        op=document["op"],
+        valid=document["result"] == "valid",
+        flags=tuple(document["flags"]),
+        equations=tuple(document["equations"]),
+        attrs=document["attrs"],
+        axes=document["axes"],
+        **{
+            name: group(name, list(document.get(name, {})))
+            for name in ("inputs", "params", "outputs", "cotangents", "grads")
+        },
+        mistakes=mistakes,
+        tol=document.get("tol", {}),
+        measured=document.get("measured", {}),
+        why=document.get("why", ""),
+        provenance=document["provenance"],
+        document=document,
+    )
