@@ -1,5 +1,7 @@
 # make demo    hear two voices come apart
-# make test    lint, types and tests (WITH_TORCH=1 adds the agreement tests against PyTorch)
+# make test    lint, types and tests (WITH_TORCH=1 adds the agreement tests against PyTorch, jax and onnx)
+# make law     the law as plain Python with line coverage, then compiled with bounds checks
+# make docs    build the documentation site; a warning is an error
 # make lint    ruff and mypy alone;  make format, make wheel, make clean, make distclean
 #
 # Each target makes its own .venv and installs what it needs. Set PYTHON to choose the interpreter
@@ -7,7 +9,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := test
-.PHONY: demo test lint format wheel clean distclean
+.PHONY: demo test law lint format wheel clean distclean
 
 TORCH := torch==2.13.0
 RUN := .venv/bin/python
@@ -20,6 +22,7 @@ VENV_DONE := .venv/venv-$(HERE).done
 TORCH_DONE := .venv/torch-$(HERE).done
 DEMO_DONE := .venv/demo-$(HERE).done
 TEST_DONE := .venv/test-$(HERE).done
+DOCS_DONE := .venv/docs-$(HERE).done
 
 ifeq ($(WITH_TORCH)$(REFBSS_TORCH),)
 TORCH_WANTED :=
@@ -39,6 +42,18 @@ test: $(TEST_DONE)
 	$(RUN) -m pytest -q $(PYTEST_ARGS) || exit 1; \
 	[ -n "$$clean" ] || { echo "the tests passed, but ruff or mypy complained: see above" >&2; exit 1; }
 
+# The tests that need nothing but the law and its judges; tests/fast joins them under bounds checks.
+LAW := tests/contract tests/losses tests/priors tests/math tests/golden
+
+# Compiled kernels are cached without regard to bounds checks, so these have a folder of their own.
+law: $(TEST_DONE)
+	@mkdir -p build
+	@echo "the law as plain Python"
+	@NUMBA_DISABLE_JIT=1 $(RUN) -m coverage run -m pytest -q $(LAW)
+	@$(RUN) -m coverage report
+	@echo "the law compiled with bounds checks"
+	@NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=build/boundscheck $(RUN) -m pytest -q $(LAW) tests/fast
+
 lint: $(TEST_DONE)
 	@$(RUN) -m ruff check .
 	@$(RUN) -m mypy
@@ -46,6 +61,11 @@ lint: $(TEST_DONE)
 format: $(TEST_DONE)
 	@$(RUN) -m ruff check --fix .
 	@$(RUN) -m ruff format .
+
+docs: $(DOCS_DONE)
+	@rm -rf build/docs build/doctrees
+	@$(RUN) -m sphinx -W --keep-going -q -b html -d build/doctrees docs build/docs
+	@echo "the site: build/docs/index.html"
 
 wheel: $(VENV_DONE)
 	@rm -rf build
@@ -61,9 +81,10 @@ distclean: clean
 	@rm -rf .venv
 
 # PyTorch comes first: whatever else wants it then finds this version.
-$(TORCH_DONE): $(VENV_DONE)
-	@echo "installing $(TORCH)"
+$(TORCH_DONE): pyproject.toml $(VENV_DONE)
+	@echo "installing $(TORCH), jax and onnx"
 	@$(PIP) "$(TORCH)"
+	@$(PIP) --no-build-isolation -e ".[check]"
 	@touch "$@"
 
 $(DEMO_DONE): pyproject.toml $(VENV_DONE)
@@ -75,6 +96,11 @@ $(TEST_DONE): pyproject.toml $(VENV_DONE) | $(TORCH_WANTED)
 	@echo "installing refbss and its test tools into .venv"
 	@$(PIP) --no-build-isolation -e ".[plot,test,dev]"
 	@touch "$@" "$(DEMO_DONE)"
+
+$(DOCS_DONE): pyproject.toml $(VENV_DONE)
+	@echo "installing refbss and Sphinx into .venv"
+	@$(PIP) --no-build-isolation -e ".[docs]"
+	@touch "$@"
 
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 

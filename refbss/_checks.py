@@ -46,14 +46,14 @@ def check_arrays(op: str, **arguments: tuple[Any, str]) -> dict[str, int]:
             shape = shape[len(shape) - len(wanted) :] if len(shape) >= len(wanted) else shape
         if len(shape) != len(wanted):
             raise InputError(f"{op}: {name} has shape {array.shape}, wanted {len(wanted)} axes ({axes})")
-        for axis, size in zip(wanted, shape, strict=True):
+        for place, (axis, size) in enumerate(zip(wanted, shape, strict=True)):
             if size == 0:
                 raise InputError(f"{op}: {name} has shape {array.shape}: axis {axis} is empty, wanted at least 1")
             want = int(axis) if axis.isdigit() else sizes.setdefault(axis, size)
             owner.setdefault(axis, name)
             if size != want:
-                source = "" if axis.isdigit() else f" as {owner[axis]} has"
-                raise InputError(f"{op}: {name} has shape {array.shape} ({axes}), wanted {axis} = {want}{source}")
+                given = f"{want} on axis {place}" if axis.isdigit() else f"{axis} = {want} as {owner[axis]} has"
+                raise InputError(f"{op}: {name} has shape {array.shape} ({axes}), wanted {given}")
     return sizes
 
 

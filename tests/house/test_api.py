@@ -25,6 +25,7 @@ def test_the_package_is_typed() -> None:
     assert (Path(refbss.__file__).parent / "py.typed").is_file()
 
 
-def test_pytorch_is_there_where_it_was_asked_for() -> None:
-    asked, there = bool(os.environ.get("REFBSS_TORCH")), importlib.util.find_spec("torch") is not None
-    assert there or not asked, "REFBSS_TORCH is set, but the agreement tests against PyTorch would be skipped"
+@pytest.mark.parametrize("name", ["torch", "jax", "onnx"])
+def test_what_was_asked_for_is_there(name: str) -> None:
+    asked, there = bool(os.environ.get("REFBSS_TORCH")), importlib.util.find_spec(name) is not None
+    assert there or not asked, f"REFBSS_TORCH is set, but the tests that compare with {name} would be skipped"
