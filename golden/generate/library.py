@@ -1,7 +1,9 @@
 """The files of the golden vectors, format refbss-vectors/1: one JSON and one safetensors file a case, and a manifest.
 
-The JSON file says what the case is; the tensors that it names, float64, are in the safetensors file beside it under
+The JSON file says what the case is; the tensors that it names are in the safetensors file beside it under
 ``inputs.x``, ``params.weight``, ``outputs.y``, ``cotangents.y``, ``grads.x`` and ``mistakes.<name>.outputs.y``.
+Answers are float64. The question (inputs, parameters, cotangents) is stored as float32, which holds it exactly;
+mistakes are rounded to float32, which is enough to recognise them.
 """
 
 from __future__ import annotations
@@ -20,7 +22,11 @@ from safetensors.numpy import save
 
 GOLDEN = Path(__file__).resolve().parents[1]
 FORMAT = "refbss-vectors/1"
-MPMATH = "mpmath at 50 digits from the forward formula; derivatives in reverse, proven by central differences"
+MPMATH = "mpmath at 50 digits"
+
+QUESTION = ("inputs", "params", "cotangents")
+"""Groups of tensors that are put to an implementation."""
+MANIFEST_WIDTH = 300
 
 Tensors = dict[str, np.ndarray]
 Files = dict[str, tuple[bytes, dict[str, str]]]
@@ -80,15 +86,21 @@ def document(entry: Entry) -> tuple[dict[str, Any], Tensors]:
     return made, tensors
 
 
-def pretty(value: Any, indent: int = 0) -> str:
-    """JSON with one key a line, lists of plain values on one line."""
-    pad = " " * indent
-    if isinstance(value, dict) and value:
-        lines = [f"{pad} {json.dumps(key)}: {pretty(item, indent + 1)}" for key, item in value.items()]
+def pretty(value: Any, width: int = 120, indent: int = 0) -> str:
+    """JSON with one key a line; what holds plain values only and fits ``width`` stands on one line."""
+    pad, flat = " " * indent, json.dumps(value)
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    if not inner or (indent + len(flat) <= width and not any(isinstance(item, dict) for item in inner)):
+        return flat
+    if isinstance(value, dict):
+        lines = [f"{pad} {json.dumps(key)}: {pretty(item, width, indent + 1)}" for key, item in value.items()]
         return "{\n" + ",\n".join(lines) + f"\n{pad}}}"
-    if isinstance(value, list) and any(isinstance(item, dict) for item in value):
-        return "[\n" + ",\n".join(f"{pad} {pretty(item, indent + 1)}" for item in value) + f"\n{pad}]"
-    return json.dumps(value)
+    return "[\n" + ",\n".join(f"{pad} {pretty(item, width, indent + 1)}" for item in value) + f"\n{pad}]"
+
+
+def stored_dtype(name: str) -> str:
+    """The dtype of a tensor in the file, by its name."""
+    return "<f4" if name.split(".")[0] in (*QUESTION, "mistakes") else "<f8"
 
 
 def case_files(entry: Entry) -> Files:
@@ -100,7 +112,10 @@ def case_files(entry: Entry) -> Files:
 def pair(made: dict[str, Any], tensors: Tensors) -> Files:
     """The JSON and the safetensors file of a document and its tensors."""
     said = made["provenance"]
-    stored = {name: np.ascontiguousarray(array, dtype="<f8") for name, array in tensors.items()}
+    stored = {name: np.array(array, dtype=stored_dtype(name), order="C") for name, array in tensors.items()}
+    question = [name for name in tensors if name.split(".")[0] in QUESTION]
+    inexact = [name for name in question if not np.array_equal(stored[name], tensors[name])]
+    assert not inexact, f"{made['id']}: float32 does not hold {inexact}"
     return {
         f"{made['id']}.json": ((pretty(made) + "\n").encode(), said),
         f"{made['id']}.safetensors": (save(stored), said),
@@ -130,6 +145,6 @@ def write_library(golden: Path, files: Files, ops: Iterable[str]) -> None:
             if f"{op}/{path.name}" not in files:
                 path.unlink()
     listed = {"format": FORMAT, "version": 1, "files": dict(sorted(kept.items()))}
-    manifest.write_text(pretty(listed) + "\n", encoding="utf-8")
+    manifest.write_text(pretty(listed, MANIFEST_WIDTH) + "\n", encoding="utf-8")
     size = sum((golden / path).stat().st_size for path in kept)
     print(f"{len(kept) // 2} cases, {size + manifest.stat().st_size:,} bytes")

@@ -17,7 +17,15 @@ sys.path.insert(0, str(Path(__file__).parent))
 from book import BadCase, Book, Case, answer, proof
 from library import GOLDEN, Entry, case_files, write_library
 
-MODULES = ("formulas_gru",)
+MODULES = (
+    "formulas_gru",
+    "formulas_convolution",
+    "formulas_layers",
+    "formulas_pointwise",
+    "formulas_memory",
+    "formulas_separator",
+    "formulas_recursion",
+)
 PROVEN = 1e-14
 """Gradients are rounded to float64 before they are compared."""
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from types import SimpleNamespace
 
 import numpy as np
 
 from refbss import priors
 from refbss._checks import InputError
 from refbss._types import Array
+from refbss.conformance import own_models
 from refbss.conformance.implementation import Answer, CallFailure
 from refbss.conformance.vectors import Arrays, Vector
 from refbss.engine import ENGINES, engine
@@ -44,7 +46,7 @@ class Engine:
         cotangents = {name: np.asarray(a, dtype) for name, a in vector.cotangents.items()}
         try:
             if special is not None:
-                return special(vector, arrays, cotangents)
+                return special(vector, arrays, cotangents, self.ops, grads)
             return self._operator(vector, arrays, cotangents, grads)
         except InputError as error:
             raise CallFailure(str(error)) from error
@@ -62,7 +64,7 @@ class Engine:
         return Answer(answered, {name: getattr(pulled, f"d{named.get(name, name)}") for name in vector.grads})
 
 
-def _prior(vector: Vector, arrays: Arrays, cotangents: Arrays) -> Answer:
+def _prior(vector: Vector, arrays: Arrays, cotangents: Arrays, ops: SimpleNamespace, grads: bool) -> Answer:
     """phi and phi_1 of a family, pulled back with its analytic derivatives; log_f is reported."""
     family = priors.get(vector.op.removeprefix("prior_"))
     shape = arrays.get("shape", np.ones(1))
@@ -70,31 +72,34 @@ def _prior(vector: Vector, arrays: Arrays, cotangents: Arrays) -> Answer:
     functions = ("phi", "phi_1", "phi_2", "log_f", "phi_shape", "phi_1_shape")
     value: dict[str, Array] = {name: getattr(family, name)(*arguments) for name in functions}
     d, d_1 = (cotangents[name].astype(np.float64) for name in ("phi", "phi_1"))
-    grads = {"u": d * value["phi_1"] + d_1 * value["phi_2"]}
-    grads["shape"] = np.sum(d * value["phi_shape"] + d_1 * value["phi_1_shape"]).reshape(1)
+    pulled = {"u": d * value["phi_1"] + d_1 * value["phi_2"]}
+    pulled["shape"] = np.sum(d * value["phi_shape"] + d_1 * value["phi_1_shape"]).reshape(1)
     dtype = arrays["u"].dtype
     return Answer(
         {name: value[name].astype(dtype) for name in vector.outputs},
-        {name: grads[name].astype(dtype) for name in vector.grads},
+        {name: pulled[name].astype(dtype) for name in vector.grads},
     )
 
 
-def _adam(vector: Vector, arrays: Arrays, cotangents: Arrays) -> Answer:
+def _adam(vector: Vector, arrays: Arrays, cotangents: Arrays, ops: SimpleNamespace, grads: bool) -> Answer:
     attrs = dict(vector.attrs)
     state = AdamState({"theta": arrays["m"]}, {"theta": arrays["v"]}, attrs.pop("t"))
     params, after = adam_step({"theta": arrays["theta"]}, {"theta": arrays["g"]}, state, **attrs)
     return Answer({"theta_new": params["theta"], "m_new": after.m["theta"], "v_new": after.v["theta"]}, {})
 
 
-def _clip(vector: Vector, arrays: Arrays, cotangents: Arrays) -> Answer:
+def _clip(vector: Vector, arrays: Arrays, cotangents: Arrays, ops: SimpleNamespace, grads: bool) -> Answer:
     clipped, norm = clip_gradients(arrays, vector.attrs["clip"])
     return Answer({f"{name}_new": array for name, array in clipped.items()} | {"norm": np.array([norm])}, {})
 
 
-SPECIAL: Mapping[str, Callable[[Vector, Arrays, Arrays], Answer]] = {
+SPECIAL: Mapping[str, Callable[[Vector, Arrays, Arrays, SimpleNamespace, bool], Answer]] = {
     "prior": _prior,
     "adam": _adam,
     "clip_gradients": _clip,
+    "model": own_models.model,
+    "objective": own_models.objective,
+    "train": own_models.train,
 }
 """Operators that the engines do not hold as a pair of functions."""
 

@@ -17,6 +17,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
@@ -30,7 +31,10 @@ Arrays = dict[str, Array]
 
 @dataclass(frozen=True)
 class Mistake:
-    """What a known wrong convention gives in one case: its name, what to change, and the arrays that differ."""
+    """What a known wrong convention gives in one case: its name, what to change, and the arrays that differ.
+
+    The arrays were rounded to float32 when they were stored.
+    """
 
     name: str
     says: str
@@ -150,7 +154,7 @@ def parse(document: Mapping[str, Any], tensors: bytes) -> Vector:
         missing = [name for name in names if f"{prefix}.{name}" not in arrays]
         if missing:
             raise InputError(f"{case}.safetensors: has no {prefix}.{missing[0]}, which {case}.json names")
-        return {name: arrays[f"{prefix}.{name}"] for name in names}
+        return {name: arrays[f"{prefix}.{name}"].astype(np.float64) for name in names}
 
     mistakes = tuple(
         Mistake(
