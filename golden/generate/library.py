@@ -3,7 +3,7 @@
 The JSON file says what the case is; the tensors that it names are in the safetensors file beside it under
 ``inputs.x``, ``params.weight``, ``outputs.y``, ``cotangents.y``, ``grads.x`` and ``mistakes.<name>.outputs.y``.
 Answers are float64. The question (inputs, parameters, cotangents) is stored as float32, which holds it exactly;
-mistakes are rounded to float32, which is enough to recognise them.
+mistakes are rounded to float32, which is enough to recognise them. MISTAKES.json of an operator says what each means.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ MPMATH = "mpmath at 50 digits"
 QUESTION = ("inputs", "params", "cotangents")
 """Groups of tensors that are put to an implementation."""
 MANIFEST_WIDTH = 300
+SENTENCES = "MISTAKES.json"
 
 Tensors = dict[str, np.ndarray]
 Files = dict[str, tuple[bytes, dict[str, str]]]
@@ -58,10 +59,9 @@ def document(entry: Entry) -> tuple[dict[str, Any], Tensors]:
     mistakes = []
     if solved is not None:
         groups |= {"outputs": solved.outputs, "cotangents": solved.cotangents, "grads": solved.grads}
-        says = {mistake.name: mistake.says for mistake in book.mistakes}
         for name, wrong in solved.mistakes.items():
             listed = {kind: list(tensors) for kind, tensors in wrong.items()}
-            mistakes.append({"name": name, "says": says[name], **listed})
+            mistakes.append({"name": name, **listed})
     made: dict[str, Any] = {
         "format": FORMAT,
         "id": f"{book.op}/{case.name}",
@@ -109,6 +109,11 @@ def case_files(entry: Entry) -> Files:
     return pair(made, tensors)
 
 
+def sentences(op: str, says: Mapping[str, str], said: dict[str, str]) -> Files:
+    """The file that says of every mistake of an operator what to change; the cases name the mistakes."""
+    return {f"{op}/{SENTENCES}": ((pretty(dict(sorted(says.items()))) + "\n").encode(), said)} if says else {}
+
+
 def pair(made: dict[str, Any], tensors: Tensors) -> Files:
     """The JSON and the safetensors file of a document and its tensors."""
     said = made["provenance"]
@@ -147,4 +152,4 @@ def write_library(golden: Path, files: Files, ops: Iterable[str]) -> None:
     listed = {"format": FORMAT, "version": 1, "files": dict(sorted(kept.items()))}
     manifest.write_text(pretty(listed, MANIFEST_WIDTH) + "\n", encoding="utf-8")
     size = sum((golden / path).stat().st_size for path in kept)
-    print(f"{len(kept) // 2} cases, {size + manifest.stat().st_size:,} bytes")
+    print(f"{sum(path.endswith('.safetensors') for path in kept)} cases, {size + manifest.stat().st_size:,} bytes")

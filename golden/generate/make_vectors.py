@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 from book import BadCase, Book, Case, answer, proof
-from library import GOLDEN, Entry, case_files, write_library
+from library import GOLDEN, MPMATH, Entry, case_files, sentences, write_library
 
 MODULES = (
     "formulas_gru",
@@ -25,6 +25,14 @@ MODULES = (
     "formulas_memory",
     "formulas_separator",
     "formulas_recursion",
+    "formulas_signal",
+    "formulas_mixture",
+    "formulas_permutation",
+    "formulas_sinkhorn",
+    "formulas_similarity",
+    "formulas_prior",
+    "formulas_fisher",
+    "formulas_adam",
 )
 PROVEN = 1e-14
 """Gradients are rounded to float64 before they are compared."""
@@ -78,6 +86,8 @@ def main() -> None:
     for book in chosen:
         for entry in entries(book):
             files |= case_files(entry)
+        said = {"source": MPMATH, "generator": book.generator}
+        files |= sentences(book.op, {mistake.name: mistake.says for mistake in book.mistakes}, said)
         print(f"{book.op:24} {len(book.cases):3} cases, {len(book.bad_cases)} to refuse, {len(book.mistakes)} mistakes")
     write_library(options.out, files, {book.op for book in chosen})
 

@@ -209,7 +209,7 @@ def objective(
 
 def adam(**more: Any) -> Options:
     """Attributes that every chain has."""
-    options = {"steps": [1, 10, 100], "learning_rate": 1e-2, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
+    options = {"steps": [1, 10, 100], "learning_rate": 1e-2, "beta1": 0.9, "beta2": 0.999, "adam_eps": 1e-8}
     return {**options, **more}
 
 

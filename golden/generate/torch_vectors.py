@@ -26,7 +26,7 @@ import numpy as np
 import torch
 import torch_lvbd
 from book import APART, MARGIN, draw, error, rounded_up
-from library import FORMAT, GOLDEN, Files, pair, shapes, write_library
+from library import FORMAT, GOLDEN, Files, pair, sentences, shapes, write_library
 from number import BITS, Named
 from torch import Tensor
 from torch.nn import functional as F
@@ -151,7 +151,7 @@ def train(question: Question, inputs: Tensors, params: Tensors) -> tuple[Tensors
     """The loss before every step, and sum and sum of squares, in float64, of every parameter after some steps."""
     attrs, values, losses, sums = question.attrs, list(params.values()), [], {}
     betas = (attrs["beta1"], attrs["beta2"])
-    adam = torch.optim.Adam(values, attrs["learning_rate"], betas, attrs["eps"], foreach=False)
+    adam = torch.optim.Adam(values, attrs["learning_rate"], betas, attrs["adam_eps"], foreach=False)
     for step in range(1, attrs["steps"][-1] + 1):
         loss = LOSSES[attrs["model"]](attrs, inputs, params)
         losses.append(loss.detach())
@@ -251,15 +251,15 @@ MISTAKES: dict[str, tuple[Any, str, Callable[..., Any], str]] = {
 """Where the mistake is planted, its place in torch_lvbd.py, and what is to be changed."""
 
 
-def mistakes(question: Question, right: Named, tol: float) -> Iterator[tuple[str, str, np.ndarray]]:
-    """What est is under every mistake that shows in this case of a model: name, sentence, est."""
+def mistakes(question: Question, right: Named, tol: float) -> Iterator[tuple[str, np.ndarray]]:
+    """What est is under every mistake that shows in this case of a model: name, est."""
     if question.op != "model" or not question.small:
         return
-    for name, (module, attribute, wrong, says) in MISTAKES.items():
+    for name, (module, attribute, wrong, _) in MISTAKES.items():
         with mock.patch.object(module, attribute, wrong):
             est = solve(question, torch.float64)[0]["est"]
         if error({"est": est}, {"est": right["est"]}) > APART * tol:
-            yield name, says, est
+            yield name, est
 
 
 # ---------------------------------------------------------------- files
@@ -285,8 +285,8 @@ def case_files(question: Question) -> Files:
         groups |= {"outputs": outputs, "cotangents": cotangents, "grads": grads}
         judged = tolerances(question, outputs, grads)
         judged["mistakes"] = []
-        for name, says, est in mistakes(question, outputs, judged["tol"]["float32"]["outputs"]):
-            judged["mistakes"].append({"name": name, "says": says, "outputs": ["est"]})
+        for name, est in mistakes(question, outputs, judged["tol"]["float32"]["outputs"]):
+            judged["mistakes"].append({"name": name, "outputs": ["est"]})
             tensors[f"mistakes.{name}.outputs.est"] = est
     for group, arrays in groups.items():
         tensors |= {f"{group}.{name}": array for name, array in arrays.items()}
@@ -323,6 +323,8 @@ def main() -> None:
         files |= made
         size = sum(len(content) for content, _ in made.values())
         print(f"{question.id:40} {size:9,} bytes")
+    said = {"source": SOURCE, "generator": GENERATOR}
+    files |= sentences("model", {name: mistake[-1] for name, mistake in MISTAKES.items()}, said)
     write_library(options.out, files, WORK)
 
 
