@@ -122,7 +122,8 @@ def softmax_assignment_forward(
     check_arrays("softmax_assignment", cost=(cost, "B P J"), score=(score, "B P J"))
     check_number("softmax_assignment", above=0.0, temp=temp)
     cost64, logits = cost.astype(np.float64), score.astype(np.float64) / temp
-    pi = np.exp(logits - _log_sum_exp(logits, axis=1))  # (assignment.4)
+    pi = np.exp(logits - np.max(logits, axis=1, keepdims=True))
+    pi /= np.sum(pi, axis=1, keepdims=True)  # (assignment.4)
     loss = np.sum(pi * cost64, axis=(1, 2)) / cost.shape[2]  # (assignment.5)
     return loss.astype(cost.dtype), pi.astype(cost.dtype), SoftmaxAssignmentCache(cost, pi, temp)
 

@@ -55,7 +55,7 @@ def si_sdr_forward(est: Array, ref: Array, *, eps: float = 1e-8) -> tuple[Array,
     g, q = inner**2, est_energy * ref_energy  # (si_sdr.1)
     signal = g + eps * q + TINY  # (si_sdr.2)
     residual = np.maximum(q - g, 0.0) + eps * q + TINY  # (si_sdr.2); q >= g but for rounding
-    loss = -DB * (np.log(signal) - np.log(residual))  # (si_sdr.3)
+    loss = -DB * np.log(signal / residual)  # (si_sdr.3)
     return loss.astype(est.dtype), SiSdrCache(est, ref, eps, inner, ref_energy, signal, residual)
 
 

@@ -4,7 +4,7 @@
     (tanh.1)      y = tanh x                     (tanh.2)      dx = dy (1 - y^2)
     (softplus.1)  y = log(1 + exp x)             (softplus.2)  dx = dy / (1 + exp(-x)) = dy (1 - exp(-y))
 
-No argument overflows: the exponentials are taken of -|x| only. Source: [std]. float64 inside.
+Nothing overflows: exponentials are taken of numbers that are not above zero. Source: [std]. float64 inside.
 """
 
 from __future__ import annotations

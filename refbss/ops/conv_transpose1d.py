@@ -1,8 +1,8 @@
 """Transposed one-dimensional convolution, written from its own definition: every input frame adds a scaled kernel.
 
-Shapes: x (B, C, T), w (C, O, K), b (O,), y (B, O, N) with N = (T - 1) stride + K - trim_right. Trimming
-trim_right = K - stride samples on the right makes the layer causal: output sample n depends on no input frame
-after floor(n / stride) [ours]. With s = stride:
+Shapes: x (B, C, T), w (C, O, K), b (O,), y (B, O, N) with N = (T - 1) stride + K - trim_right. Output sample n
+depends on no input frame after floor(n / stride), whatever is trimmed on the right; trimming K - stride samples leaves
+stride samples a frame [ours]. With s = stride:
 
     (conv_transpose1d.1)  y[b,o,n] = b[o] + sum over k, t with t s + k = n of sum_c w[c,o,k] x[b,c,t],   n < N
     (conv_transpose1d.2)  dx[b,c,t] = sum_o sum_k w[c,o,k] dy[b,o, t s + k]
