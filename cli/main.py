@@ -39,7 +39,14 @@ COMMANDS = {
     "train": Entry("refbss_cli.train:train", "Train a model on recordings."),
     "separate": Entry("refbss_cli.separate:separate", "Separate recordings into one file for each source."),
     "evaluate": Entry("refbss_cli.evaluate:evaluate", "Score a model on mixtures: SI-SDR and its improvement."),
+    "check": Entry("refbss_cli.check:check", "Judge an implementation, in any language, by the golden vectors."),
     "info": Entry("refbss_cli.info:info", "Print the size, latency and cost of a model."),
+    "vectors": Entry("refbss_cli.vectors:vectors", "List, show and export the golden vectors."),
+    "convert": Entry("refbss_cli.convert:convert", "Convert GRU and LSTM weights between torch, keras and onnx."),
+    "explain": Entry(
+        "refbss_cli.explain:explain", "Show where an equation is in docs, code, tests and golden vectors."
+    ),
+    "trace": Entry("refbss_cli.trace:trace", "Print every intermediate of a tiny example, forward and backward."),
 }
 
 

@@ -77,7 +77,7 @@ def _prior(vector: Vector, arrays: Arrays, cotangents: Arrays, ops: SimpleNamesp
     dtype = arrays["u"].dtype
     return Answer(
         {name: value[name].astype(dtype) for name in vector.outputs},
-        {name: pulled[name].astype(dtype) for name in vector.grads},
+        {name: pulled[name].astype(dtype) for name in vector.grads if grads},
     )
 
 

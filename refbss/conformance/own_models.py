@@ -141,7 +141,7 @@ def train(vector: Vector, arrays: Arrays, cotangents: Arrays, ops: SimpleNamespa
     The sums are taken in float64, in the order of the case's parameters.
     """
     attrs = vector.attrs
-    options = {name: attrs[name] for name in ("learning_rate", "beta1", "beta2", "eps")}
+    options = {name: attrs[name] for name in ("learning_rate", "beta1", "beta2")} | {"eps": attrs["adam_eps"]}
     params = {name: arrays[name] for name in vector.params}
     state, losses, sums = adam_init(params), [], {}
     for step in range(1, max(attrs["steps"]) + 1):

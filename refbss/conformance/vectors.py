@@ -1,7 +1,8 @@
 """The golden vectors, format refbss-vectors/1: reading them, and refusing what was changed.
 
-A case is a JSON file that says what it is and a safetensors file with its arrays. ``MANIFEST.json`` lists the sha256
-of every file; a file that does not match, or is not listed, is refused.
+A case is a JSON file that says what it is and a safetensors file with its arrays; ``MISTAKES.json`` beside them has a
+sentence for every known mistake of the operator. ``MANIFEST.json`` lists the sha256 of every file; a file that does not
+match, or is not listed, is refused.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from refbss._checks import InputError
 from refbss._types import Array
 
 FORMAT = "refbss-vectors/1"
+SENTENCES = "MISTAKES.json"
 DTYPES = ("float32", "float64")
 Arrays = dict[str, Array]
 
@@ -68,7 +70,7 @@ class Vector:
     why: str
     provenance: Mapping[str, str]
     document: Mapping[str, Any]
-    """The JSON file as it is."""
+    """The JSON file, with the sentence of every mistake."""
 
 
 class Library:
@@ -90,7 +92,8 @@ class Library:
     @cached_property
     def ids(self) -> tuple[str, ...]:
         """The id of every case, sorted."""
-        return tuple(sorted(name.removesuffix(".json") for name in self.manifest if name.endswith(".json")))
+        documents = (name for name in self.manifest if name.endswith(".json") and not name.endswith(SENTENCES))
+        return tuple(sorted(name.removesuffix(".json") for name in documents))
 
     @cached_property
     def ops(self) -> tuple[str, ...]:
@@ -133,7 +136,11 @@ class Library:
         if name not in self.ids:
             self.find(name)  # says what was meant
             raise InputError(f"vectors: {name!r} is not the id of one case")
-        return parse(json.loads(self.read(f"{name}.json")), self.read(f"{name}.safetensors"))
+        document = json.loads(self.read(f"{name}.json"))
+        if document.get("mistakes"):
+            says = json.loads(self.read(f"{document['op']}/{SENTENCES}"))
+            document["mistakes"] = [{"name": m["name"], "says": says[m["name"]], **m} for m in document["mistakes"]]
+        return parse(document, self.read(f"{name}.safetensors"))
 
     def load_all(self, patterns: Sequence[str] = ()) -> Iterator[Vector]:
         """Read every case that matches one of the patterns; without patterns, every case. Raises InputError."""

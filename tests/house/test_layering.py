@@ -44,6 +44,7 @@ LIBRARIES = {"numpy", "scipy", "soundfile", "safetensors", "threadpoolctl"}
 ALSO = {
     "_jit": {"numba"},
     "fast": {"numba"},
+    "testing": {"pytest"},
     "verification": {"numba", "mpmath", "sympy", "torch", "jax"},
 }
 INSIDE_FUNCTIONS = {"matplotlib", "PIL"}

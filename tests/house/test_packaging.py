@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import sys
 import tomllib
 import zipfile
 from collections.abc import Callable
@@ -22,19 +19,9 @@ def pyproject(root: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def wheel(root: Path, tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    """A wheel built from a copy of the tree, so that no build folder is left behind."""
-    copy = tmp_path_factory.mktemp("wheel") / "source"
-    copy.mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(root / name, copy)
-    for name in ("refbss", "cli", "golden"):
-        shutil.copytree(root / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", "dist", "."]
-    done = subprocess.run(command, cwd=copy, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    (path,) = (copy / "dist").glob("*.whl")
-    return zipfile.ZipFile(path)
+def wheel(wheel_path: Path) -> zipfile.ZipFile:
+    """The files of a wheel of this tree."""
+    return zipfile.ZipFile(wheel_path)
 
 
 def test_the_package_list_equals_the_tree(root: Path, python_files: list[Path], pyproject: dict[str, Any]) -> None:
@@ -87,7 +74,9 @@ def test_the_metadata(wheel: zipfile.ZipFile) -> None:
     assert "\nRequires-Python: >=3.11\n" in metadata
     assert any(name.endswith("LICENSE") for name in wheel.namelist())
     (name,) = [name for name in wheel.namelist() if name.endswith("entry_points.txt")]
-    assert "refbss = refbss_cli.main:main" in wheel.read(name).decode()
+    points = wheel.read(name).decode()
+    assert "refbss = refbss_cli.main:main" in points
+    assert "[pytest11]\nrefbss = refbss.testing.plugin" in points
 
 
 def test_the_changelog_knows_the_version(root: Path) -> None:

@@ -1,0 +1,99 @@
+"""The state map: which parameter and which layer of somebody else's module is which of the case's.
+
+    [parameters]
+    "net.front.kernel" = "encoder.conv.0.weight"
+    "net.fc.kernel" = { name = "separator.fc.weight", transpose = true }
+
+    [layers]
+    "net.front" = "h1"
+    "net.rnn" = { name = "g1", transpose = true }
+
+A parameter that is not named keeps its name. ``transpose``: true swaps the last two axes; a list of axes is what
+numpy.transpose takes to make theirs of ours.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from refbss._checks import InputError
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where theirs belongs: a name of the case, and how the axes lie."""
+
+    name: str
+    transpose: bool | tuple[int, ...] = False
+
+    def theirs(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The order of axes that makes theirs of an array of ours of this shape. Raises InputError if it has not."""
+        axes = list(range(len(shape)))
+        if self.transpose is True and len(shape) >= 2:
+            axes[-2:] = axes[-1], axes[-2]
+        elif isinstance(self.transpose, tuple):
+            if sorted(self.transpose) != axes:
+                came = list(self.transpose)
+                raise InputError(f"state map: transpose of {self.name} is {came}, wanted an order of {len(shape)} axes")
+            axes = list(self.transpose)
+        return tuple(axes)
+
+    def ours(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The order of axes that makes ours of theirs, for an array of theirs of this shape. Raises InputError."""
+        axes = self.theirs(shape)
+        return tuple(axes.index(axis) for axis in range(len(axes)))
+
+
+@dataclass(frozen=True)
+class StateMap:
+    """Their names and the places that they have in the case."""
+
+    parameters: Mapping[str, Place] = field(default_factory=dict)
+    layers: Mapping[str, Place] = field(default_factory=dict)
+
+
+def read_state_map(path: Path) -> StateMap:
+    """Read a state map, a TOML file. Raises InputError naming the file and the key."""
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}, wanted a state map") from error
+    except ValueError as error:  # of TOML or of UTF-8
+        raise InputError(f"{path}: not TOML ({error})") from error
+    for table in document:
+        if table not in ("parameters", "layers"):
+            raise InputError(f"{path}: has a table {table!r}, wanted [parameters] and [layers]")
+    return StateMap(_table(path, document, "parameters"), _table(path, document, "layers"))
+
+
+def _table(path: Path, document: Mapping[str, Any], table: str) -> dict[str, Place]:
+    entries = document.get(table, {})
+    if not isinstance(entries, dict):
+        raise InputError(f"{path}: {table} is {entries!r}, wanted a table")
+    places = {theirs: _place(f"{path}: [{table}] {theirs!r}", value) for theirs, value in entries.items()}
+    owner: dict[str, str] = {}
+    for theirs, place in places.items():
+        if place.name in owner:
+            raise InputError(f"{path}: [{table}] {owner[place.name]!r} and {theirs!r} are both {place.name!r}")
+        owner[place.name] = theirs
+    return places
+
+
+def _place(where: str, value: Any) -> Place:
+    if isinstance(value, str):
+        return Place(value)
+    wanted = 'wanted a name or { name = "..", transpose = true }; a key with dots needs quotes'
+    if not isinstance(value, dict) or not isinstance(value.get("name"), str):
+        raise InputError(f"{where} is {value!r}, {wanted}")
+    if unknown := set(value) - {"name", "transpose"}:
+        raise InputError(f"{where} has a key {sorted(unknown)[0]!r}, {wanted}")
+    transpose = value.get("transpose", False)
+    if isinstance(transpose, list) and all(type(axis) is int for axis in transpose):
+        return Place(value["name"], tuple(transpose))
+    if not isinstance(transpose, bool):
+        raise InputError(f"{where}: transpose is {transpose!r}, wanted true, false or a list of axes")
+    return Place(value["name"], transpose)

@@ -1,0 +1,170 @@
+"""torch.nn.Modules: built from the sizes of a case, loaded with its parameters by name, and called as PyTorch does."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from refbss._checks import InputError
+from refbss.conformance.implementation import CallFailure
+from refbss.conformance.signature import Offered, arguments, attributes, may_be_left_out, names, shown, user_code
+from refbss.conformance.state_map import Place, StateMap
+from refbss.conformance.vectors import Arrays, Vector
+
+Loaded = dict[str, tuple[Any, Place]]
+"""The module's parameter, and how its axes lie, for every parameter of the case."""
+
+
+def _separator(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    sources, channels, hidden = shapes["adapt_weight"]
+    found = {"sources": sources, "channels": channels, "gru_hidden": hidden, "latent": shapes["fc_bias"][0] // 2}
+    return found | ({"time_constants": shapes["theta"][0]} if "theta" in shapes else {})
+
+
+SIZES: Mapping[str, Callable[[Mapping[str, tuple[int, ...]]], dict[str, Any]]] = {
+    "gru": lambda of: {
+        "input_size": of["weight_ih_l0"][1],
+        "hidden_size": of["weight_hh_l0"][1],
+        "batch_first": True,
+    },
+    "conv1d": lambda of: {
+        "in_channels": of["weight"][1],
+        "out_channels": of["weight"][0],
+        "kernel_size": of["weight"][2],
+    },
+    "conv_transpose1d": lambda of: {
+        "in_channels": of["weight"][0],
+        "out_channels": of["weight"][1],
+        "kernel_size": of["weight"][2],
+    },
+    "prelu": lambda of: {"num_parameters": of["weight"][0]},
+    "layer_norm": lambda of: {"normalized_shape": of["weight"][0]},
+    "linear": lambda of: {"in_features": of["weight"][1], "out_features": of["weight"][0]},
+    "adaptive_separator": _separator,
+    "memory_separator": _separator,
+}
+"""What the constructor of a module may ask for, under PyTorch's names where PyTorch has the module, beside the
+attributes of the case; from the shapes of the case's parameters."""
+
+DONE_HERE = ("pad_left", "trim_right")
+"""Attributes that torch.nn.Conv1d and torch.nn.ConvTranspose1d lack: what does not take them gets a padded input, and
+its output is trimmed."""
+
+
+def build(target: Any, is_module: bool, vector: Vector) -> tuple[Any, tuple[str, ...]]:
+    """A module for a case, and the names that its constructor took. Raises CallFailure.
+
+    ``target`` is a class, a function that returns a module, or (``is_module``) a module, which is copied.
+    """
+    if is_module:
+        for name, value in attributes(vector).items():
+            _same(target, name, value)
+        with user_code():
+            return copy.deepcopy(target), tuple(name for name in vector.attrs if hasattr(target, name))
+    shapes = {name: array.shape for name, array in vector.params.items()}
+    sizes: dict[str, Any] = SIZES[vector.op](shapes) if vector.op in SIZES else {}
+    attrs = attributes(vector)
+    has = names(target)
+    offered = {**sizes, **attrs}
+    for name in has.required:
+        if name not in offered:
+            given = ", ".join(offered) or "nothing"
+            raise CallFailure(
+                f"the constructor wants an argument {name!r}; it can be given {given}. Wrap it in a function of those"
+            )
+    taken = [name for name in offered if name in has.keywords or (has.everything and name in (*sizes, "stride", "eps"))]
+    with user_code():
+        return target(**{name: offered[name] for name in taken}), tuple(taken)
+
+
+def _same(module: Any, name: str, value: Any) -> None:
+    """A module that exists already must have been built with the attribute of the case."""
+    if hasattr(module, name):
+        has = getattr(module, name)
+        if has not in (value, (value,)):
+            raise CallFailure(f"was built with {name}={has!r}; the case has {name}={value!r}")
+
+
+def load(module: Any, params: Arrays, state_map: StateMap, torch: Any, dtype: str) -> Loaded:
+    """Give a module the parameters of a case, in ``dtype``; every one must find its place. Raises CallFailure.
+
+    Names are equal, equal with dots turned into underscores, or what the state map says.
+    """
+    module.to(getattr(torch, dtype)).eval()
+    theirs = dict(module.named_parameters())
+    flat = {name.replace(".", "_"): name for name in params}
+    places: dict[str, Place] = {}
+    for name in theirs:
+        ours = name if name in params else flat.get(name.replace(".", "_")) or name
+        places[name] = state_map.parameters.get(name, Place(ours))
+    if unknown := [name for name in state_map.parameters if name not in theirs]:
+        raise InputError(f"state map: the module has no parameter {unknown[0]!r}; it has {', '.join(theirs)}")
+    missing = [name for name in params if name not in {place.name for place in places.values()}]
+    extra = [name for name, place in places.items() if place.name not in params]
+    if missing or extra:
+        lacks = f"it lacks {_few(missing)}" * bool(missing)
+        raise CallFailure(
+            f"parameters do not match by name: {lacks}{' and ' * bool(missing and extra)}"
+            f"{f'has {_few(extra)}, which the case has not' * bool(extra)}; a state map can rename them"
+        )
+    loaded: Loaded = {}
+    for name, place in places.items():
+        array = params[place.name]
+        wanted = array.transpose(place.theirs(array.shape))
+        if tuple(theirs[name].shape) != wanted.shape:
+            raise CallFailure(f"parameter {name} has shape {tuple(theirs[name].shape)}, wanted {wanted.shape}")
+        if place.name in loaded:
+            raise CallFailure(f"parameters do not match: two of the module's are {place.name}")
+        with torch.no_grad():
+            theirs[name].copy_(torch.tensor(wanted.copy(), dtype=getattr(torch, dtype)))
+        theirs[name].requires_grad_(True)
+        loaded[place.name] = (theirs[name], place)
+    return loaded
+
+
+def _few(found: list[str]) -> str:
+    return ", ".join(found[:4]) + (f" and {len(found) - 4} more" if len(found) > 4 else "")
+
+
+def forward(module: Any, vector: Vector, inputs: Offered, taken: tuple[str, ...]) -> Any:
+    """Call a module: inputs by name where its forward names them, in order where not. Raises CallFailure."""
+    has = names(module.forward)
+    needed = [name for name in inputs if not may_be_left_out(vector, name)]
+    attrs = {n: v for n, v in attributes(vector).items() if n not in taken and n not in DONE_HERE}
+    if has.everything or all(name in has.keywords for name in needed):
+        attrs |= {name: vector.attrs[name] for name in DONE_HERE if name in has.keywords and name in vector.attrs}
+        positional, keywords = arguments(module.forward, vector, {**inputs, **attrs})
+        with user_code():
+            return module(*positional, **keywords)
+    for name in attrs:
+        if not may_be_left_out(vector, name):
+            raise CallFailure(f"takes no argument {name!r}; the case has {shown(vector, name)}")
+    room = len(inputs) if has.row else len(has.positional) + len(has.keywords)
+    for name in list(inputs)[room:]:
+        if name in needed:
+            raise CallFailure(f"its forward takes {room} inputs, no {name!r}; the case has {shown(vector, name)}")
+    row = [inputs[name][None] if name == "h0" else inputs[name] for name in list(inputs)[:room]]
+    with user_code():
+        return module(*row)
+
+
+def apply(module: Any, vector: Vector, inputs: dict[str, Any], taken: tuple[str, ...], torch: Any) -> Any:
+    """Call the module of an operator, with the padding and trimming that it lacks itself. Raises CallFailure."""
+    if vector.op == "gru" and getattr(module, "batch_first", True) is False:
+        raise CallFailure("was built with batch_first=False; the case is batch first")
+    own = {*taken, *names(module.forward).keywords}
+    extra = {name: vector.attrs.get(name, 0) for name in DONE_HERE if name not in own}
+    if min(extra.values(), default=0) < 0:
+        raise CallFailure(f"{extra} cannot be done for it")
+    if pad := extra.get("pad_left", 0):
+        inputs = inputs | {"x": torch.nn.functional.pad(inputs["x"], (pad, 0))}
+    returned = forward(module, vector, inputs, taken)
+    if trim := extra.get("trim_right", 0):
+        if trim >= returned.shape[-1]:
+            raise CallFailure(f"returned {returned.shape[-1]} samples, of which trim_right={trim} cannot be cut off")
+        returned = returned[..., : returned.shape[-1] - trim]
+    if vector.op == "gru" and isinstance(returned, tuple) and len(returned) == 2:
+        y, h_n = returned
+        returned = (y, h_n[0] if h_n.ndim == 3 and h_n.shape[0] == 1 else h_n)
+    return returned

@@ -1,0 +1,227 @@
+"""refbss check: exit codes, the report in three forms, and usage that is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import refbss_cli.check
+from refbss.conformance.vectors import Library
+
+SAMPLES = Path(__file__).resolve().parents[1] / "conformance" / "samples"
+GRUS = f"{SAMPLES / 'grus.py'}"
+Run = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True)
+def undone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A check makes folders importable; what comes after must not notice. Progress depends on the machine: none."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(refbss_cli.check, "SILENT_S", 1e9)
+
+
+@pytest.fixture
+def answers(tmp_path: Path) -> Path:
+    """Right answers to linear, as files."""
+    library = Library()
+    folder = tmp_path / "answers"
+    (folder / "linear").mkdir(parents=True)
+    for case in library.find("linear"):
+        vector = library.load(case)
+        document: dict[str, Any] = {"id": case, "dtype": "float64"}
+        for group in ("outputs", "grads"):
+            arrays = getattr(vector, group)
+            document[group] = {n: {"shape": list(a.shape), "data": a.ravel().tolist()} for n, a in arrays.items()}
+        if not vector.valid:
+            document = {"id": case, "error": vector.why}
+        (folder / f"{case}.json").write_text(json.dumps(document), encoding="utf-8")
+    return folder
+
+
+def test_a_right_one(run: Run) -> None:
+    ran = run("check", f"{GRUS}:right", "--op", "gru", "--vjp", f"{GRUS}:pull", "--grads", "--dtype", "both")
+    assert ran.code == 0 and ran.err == ""
+    first, second = ran.out.splitlines()
+    assert first.startswith("gru float32: 9 of 9 cases agree, gradients too (worst error ")
+    assert second.startswith("gru float64: 9 of 9 cases agree, gradients too (worst error ")
+    assert second.endswith(" allowed), 2 refused as they must be")
+
+
+def test_a_wrong_one(run: Run) -> None:
+    ran = run("check", f"{GRUS}:keras", "--op", "gru")
+    assert ran.code == 1
+    lines = ran.out.splitlines()
+    assert lines[0].startswith("gru: all 9 failing cases are explained by 'gates-zrn': you read the rows as [z; r; n]")
+    assert sum(line.startswith("FAIL gru/") for line in lines) == 9 and lines[-1].startswith(
+        "gru float32: 0 of 9 cases"
+    )
+
+
+def test_one_case_or_several(run: Run) -> None:
+    ran = run("check", f"{GRUS}:right", "--op", "gru/one*", "--op", "gru/plain", "--verbose")
+    assert [line.split(":")[0] for line in ran.out.splitlines()] == [
+        "ok   gru/one-frame float32",
+        "ok   gru/one-unit float32",
+        "ok   gru/plain float32",
+        "gru float32",
+    ]
+
+
+def test_our_own_engines(run: Run) -> None:
+    assert run("check", "reference", "--op", "gru", "--op", "train/linear", "--grads", "--dtype", "both").code == 0
+    ran = run("check", "fast", "--op", "tanh", "--op", "sigmoid")
+    assert ran.code == 0 and [line.split()[0] for line in ran.out.splitlines()] == ["tanh", "sigmoid"]
+
+
+def test_without_op_our_engines_answer_every_case(run: Run, tmp_path: Path) -> None:
+    library = Library()
+    kept = {name: said for name, said in library.manifest.items() if name.split("/")[0] in ("gru", "linear")}
+    for name in kept:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(library.root / name, tmp_path / name)
+    manifest = {"format": "refbss-vectors/1", "version": 1, "files": kept}
+    (tmp_path / "MANIFEST.json").write_text(json.dumps(manifest), encoding="utf-8")
+    ran = run("check", "reference", "--grads", "--vectors", tmp_path)
+    assert ran.code == 0 and [line.split()[0] for line in ran.out.splitlines()] == ["gru", "linear"]
+
+
+def test_json(run: Run) -> None:
+    ran = run("check", f"{GRUS}:keras", "--op", "gru", "--json")
+    result = json.loads(ran.out)
+    assert ran.code == 1 and ran.out.count("\n") == 1
+    assert result["passed"] is False and result["explained"][0]["name"] == "gates-zrn" and len(result["cases"]) == 11
+    assert json.loads(run("check", f"{GRUS}:right", "--op", "gru", "--json").out)["passed"] is True
+
+
+def test_junit(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "out.xml"
+    assert run("check", f"{GRUS}:keras", "--op", "gru", "--junit", path, "--dtype", "both").code == 1
+    root = ElementTree.parse(path).getroot()
+    assert root.attrib["tests"] == "22" and root.attrib["failures"] == "18"
+    assert [file.name for file in tmp_path.iterdir()] == ["out.xml"]
+
+
+def test_code_that_prints_and_leaves(run: Run) -> None:
+    ran = run("check", f"{GRUS}:exits", "--op", "gru/plain", "--json")
+    assert ran.code == 1 and json.loads(ran.out)["cases"][0]["problem"].startswith("raised SystemExit: 3 (grus.py:")
+    assert "leaving" in ran.err
+
+
+def test_progress_goes_to_stderr(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refbss_cli.check, "SILENT_S", -1.0)
+    ran = run("check", f"{GRUS}:right", "--op", "gru")
+    assert ran.code == 0 and ran.err.startswith("checking 1/11 ") and ran.out.count("\n") == 1
+
+
+def test_an_interrupt(run: Run) -> None:
+    ran = run("check", f"{GRUS}:interrupted", "--op", "gru")
+    assert ran.code == 130 and ran.out == ""
+
+
+def test_answers_as_files(run: Run, answers: Path) -> None:
+    ran = run("check", "--results", answers, "--grads")
+    assert ran.code == 0
+    assert ran.out.startswith("linear float64: 9 of 9 cases agree, gradients too (worst error 0.0e+00 of ")
+    assert ran.out.endswith(" allowed), 2 refused as they must be\n")
+    (answers / "linear" / "plain.json").unlink()
+    (answers / "linear" / "typo.json").write_text("{}")
+    ran = run("check", "--results", answers, "--grads")
+    assert ran.code == 1 and ran.out.splitlines()[:2] == [
+        f"FAIL linear/plain float64: has no answer: there is no {answers}/linear/plain.json",
+        f"FAIL linear/typo float32: is not a case, but there is an answer to it: {answers}/linear/typo.json",
+    ]
+    ran = run("check", "--results", answers, "--op", "gru/plain")
+    assert ran.code == 1 and ran.out.startswith("FAIL gru/plain float64: has no answer: ")
+    ran = run("check", "--results", answers, "--op", "linear/square", "--dtype", "float32")
+    assert ran.code == 1 and "y is float64 in a float32 run, wanted float32" in ran.out
+
+
+def test_a_whole_model(run: Run) -> None:
+    pytest.importorskip("torch")
+    options = ("--model", "no-memory", "--state-map", SAMPLES / "torch_nets.toml")
+    ran = run("check", f"{SAMPLES / 'torch_nets.py'}:build", *options, "--grads")
+    assert ran.code == 0 and ran.out.startswith("model float32: 1 of 1 cases agree, gradients too (worst error ")
+    ran = run("check", f"{SAMPLES / 'torch_nets.py'}:no_residual", *options)
+    assert ran.code == 1
+    assert ran.out.startswith("FAIL model/no-memory float32: h1, h2, g0 agree, g1 is the first that differs: by ")
+
+
+def test_a_whole_model_in_numpy(run: Run) -> None:
+    target = f"{SAMPLES / 'numpy_nets.py'}:model"
+    assert run("check", target, "--model", "model/b*", "--vjp", f"{target}_vjp", "--grads").code == 0
+    assert run("check", target, "--model", "none").code == 2
+
+
+def test_a_layer_of_pytorch(run: Run) -> None:
+    pytest.importorskip("torch")
+    ran = run("check", "torch.nn:GRU", "--op", "gru", "--framework", "torch", "--grads")
+    assert ran.code == 0 and ran.out.startswith("gru float32: 9 of 9 cases agree, gradients too (worst error ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "wanted either a TARGET or --results DIR."),
+        (["a:b", "--results", "."], "wanted either a TARGET or --results DIR."),
+        (
+            ["--results", ".", "--vjp", "a:b"],
+            "--model, --framework, --vjp and --state-map want a TARGET, not --results.",
+        ),
+        (
+            ["--results", ".", "--model", "bare"],
+            "--model, --framework, --vjp and --state-map want a TARGET, not --resul",
+        ),
+        (["--results", ".", "--dtype", "both"], "--dtype both wants a TARGET: an answer as a file is of one dtype."),
+        (["a:b", "--op", "gru", "--model", "bare"], "wanted --op or --model, not both."),
+        ([f"{GRUS}:right"], "--op is missing: the operator that TARGET computes, such as --op gru."),
+        (
+            [f"{GRUS}:right", "--op", "gru", "--dtype", "float16"],
+            "Invalid value for '--dtype': 'float16' is not one of",
+        ),
+    ],
+)
+def test_usage(run: Run, arguments: list[str], message: str) -> None:
+    ran = run("check", *arguments)
+    assert ran.code == 2 and ran.out == ""
+    assert ran.err.startswith("Usage: refbss check ") and ran.err.splitlines()[-1].startswith(
+        f"refbss: error: {message}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([f"{GRUS}:rigt", "--op", "gru"], "has no rigt, did you mean right?"),
+        ([f"{GRUS}:ANSWER", "--op", "gru"], "is a int, wanted a callable"),
+        (["nowhere:f", "--op", "gru"], "target: nowhere cannot be imported: it raised ModuleNotFoundError"),
+        ([f"{GRUS}:right", "--op", "gruu"], "vectors: nothing is called 'gruu', did you mean gru?"),
+        ([f"{GRUS}:right", "--op", "gru", "--grads"], "has no vjp, wanted one for --grads: name it with --vjp, or set"),
+        ([f"{GRUS}:right", "--op", "gru", "--vjp", f"{GRUS}:no"], "has no no"),
+        ([f"{GRUS}:right", "--op", "gru", "--vectors", "nowhere"], "nowhere/MANIFEST.json: No such file or directory"),
+        (
+            [f"{GRUS}:right", "--op", "gru", "--state-map", "none.toml"],
+            "none.toml: No such file or directory, wanted a st",
+        ),
+        (
+            [f"{GRUS}:right", "--op", "gru", "--junit", "nowhere/out.xml"],
+            "cannot be written, the folder nowhere does not",
+        ),
+        ([f"{GRUS}:right", "--op", "gru", "--junit", "."], "cannot be written, it is a folder"),
+        (["--results", "nowhere"], "nowhere: does not exist, wanted a folder"),
+        (["--results", "."], "holds no answers, wanted files <op>/<case>.json or "),
+    ],
+)
+def test_bad_input_is_one_line(
+    run: Run, arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = run("check", *arguments)
+    assert ran.code == 2 and ran.out == "" and ran.err.count("\n") == 1
+    assert ran.err.startswith("refbss: error: ") and message in ran.err
