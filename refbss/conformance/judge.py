@@ -59,9 +59,7 @@ class Finding(NamedTuple):
 
 
 def compare(vector: Vector, name: str, label: str, got: Array, wanted: Array, dtype: str, tol: float) -> Finding:
-    """Compare one array with the golden one. A single number may have no axis or one of size 1."""
-    if {got.shape, wanted.shape} == {(), (1,)}:
-        got = got.reshape(wanted.shape)
+    """Compare one array with the golden one."""
     if got.shape != wanted.shape:
         axes = f" ({vector.axes[name]})" if name in vector.axes else ""
         return Finding(math.inf, f"{label} has shape {got.shape}, wanted {wanted.shape}{axes}")
@@ -118,6 +116,7 @@ def _verdict(
     absent = [name for name in required(vector, grads and not failure) if name not in answer.outputs]
     if absent:
         return verdict(f"was answered without {', '.join(absent)}")
+    answer = Answer(_single_numbers(vector.outputs, answer.outputs), _single_numbers(vector.grads, answer.grads))
     allowed = vector.tol[dtype]
     outputs = _compare_all(vector, "outputs", answer.outputs, dtype)
     arrays = {"outputs": {name: found.error for name, found in outputs.items()}}
@@ -150,6 +149,15 @@ def _verdict(
         problem += "; gradients too" if wrong_grads and not failure else "; gradients not judged"
     hints = diagnose(vector, "outputs", answer.outputs, wrong, dtype)
     return verdict(problem, hints=hints, stored=_names(vector, "outputs", wrong), **figures)
+
+
+def _single_numbers(golden: Arrays, got: Arrays) -> Arrays:
+    """What came, where a single number may have no axis or one of size 1."""
+    either = {(), (1,)}
+    return {
+        name: a.reshape(golden[name].shape) if name in golden and {a.shape, golden[name].shape} == either else a
+        for name, a in got.items()
+    }
 
 
 def _compare_all(vector: Vector, kind: str, got: Arrays, dtype: str) -> dict[str, Finding]:
