@@ -2,6 +2,7 @@
 # make test    lint, types and tests (WITH_TORCH=1 adds the agreement tests against PyTorch, jax and onnx)
 # make law     the law as plain Python with line coverage, then compiled with bounds checks
 # make docs    build the documentation site; a warning is an error
+# make mutation   faults of every kind in the law: which of them no test sees (half an hour; JOBS=2)
 # make lint    ruff and mypy alone;  make format, make wheel, make clean, make distclean
 #
 # Each target makes its own .venv and installs what it needs. Set PYTHON to choose the interpreter
@@ -9,7 +10,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := test
-.PHONY: demo test law lint format wheel clean distclean
+.PHONY: demo test law mutation lint format docs wheel clean distclean
 
 TORCH := torch==2.13.0
 RUN := .venv/bin/python
@@ -53,6 +54,11 @@ law: $(TEST_DONE)
 	@$(RUN) -m coverage report
 	@echo "the law compiled with bounds checks"
 	@NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=build/boundscheck $(RUN) -m pytest -q $(LAW) tests/fast
+
+JOBS := 2
+mutation: $(TEST_DONE)
+	@mkdir -p build
+	@$(RUN) tests/mutation --jobs $(JOBS) --json build/mutation.json
 
 lint: $(TEST_DONE)
 	@$(RUN) -m ruff check .

@@ -20,8 +20,8 @@ Three ways; in each the assignment weighs the cost and the loss is the mean over
                          dlogPi -= Pi sum_j dlogPi, Pi after the row half         (assignment.15)
               dC -= dlogPi / temp                                                 (assignment.16)
 
-pit is utterance-level permutation invariant training (Kolbaek et al. 2017) with the Hungarian method [std]; sinkhorn
-follows SinkPIT (Tachibana 2021) [std]; softmax across outputs [paper], its use as a weight on the cost [ours].
+pit is utterance-level permutation invariant training (Kolbaek et al. 2017) [std]; sinkhorn follows SinkPIT
+(Tachibana 2021) [std]; softmax across outputs [paper], its use as a weight on the cost [ours].
 pit and sinkhorn want J = P. The assignment is a report: backward takes the cotangent of the loss alone.
 Gradients: pit holds the permutation fixed (the loss is piecewise linear in C); softmax and sinkhorn differentiate the
 assignment, sinkhorn through every step. Among permutations of equal cost pit takes the one that
@@ -52,7 +52,7 @@ class PitGrads(NamedTuple):
 
 
 class SoftmaxAssignmentCache(NamedTuple):
-    """The costs and the assignment (B, P, J), float64."""
+    """The costs in the dtype of the call, and the assignment in float64, both (B, P, J)."""
 
     cost: Array
     assignment: Array
@@ -67,7 +67,7 @@ class SoftmaxAssignmentGrads(NamedTuple):
 
 
 class SinkhornAssignmentCache(NamedTuple):
-    """The costs, and the plan after the row and the column half of every step, each (steps, B, P, P), float64."""
+    """The costs in the dtype of the call; the plan after each half of every step, (steps, B, P, P), in float64."""
 
     cost: Array
     row_plans: Array
@@ -144,7 +144,7 @@ def sinkhorn_assignment_forward(
 ) -> tuple[Array, Array, SinkhornAssignmentCache]:
     """Return the loss (B,), the nearly doubly stochastic assignment (B, P, P), and the cache.
 
-    Columns sum to one exactly, rows as nearly as ``steps`` allows. Raises InputError on shapes, dtypes, temp or steps.
+    Columns sum to one but for rounding, rows as nearly as ``steps`` allows. Raises InputError on shapes, dtypes, temp or steps.
     """
     check_arrays("sinkhorn_assignment", cost=(cost, "B P P"))
     check_number("sinkhorn_assignment", above=0.0, temp=temp)

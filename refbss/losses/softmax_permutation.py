@@ -145,7 +145,7 @@ def _difference(pi: Array, half: int) -> Array:
 
 
 def _difference_backward(ddelta: Array, half: int) -> Array:
-    """The adjoint of _difference: each Delta(t) returns +1/h to the frames after t and -1/h to those before."""
+    """The adjoint of _difference: each Delta(t) returns +1/h to the frames from t on and -1/h to those before."""
     count = ddelta.shape[-1]
     dsums = np.zeros((*ddelta.shape[:-1], count + 2 * half))
     dsums[..., 2 * half :] += ddelta / half  # (softmax_permutation.9)

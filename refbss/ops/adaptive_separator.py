@@ -10,10 +10,10 @@ read (M, R), v (2D, M), b (2D,); out: mu (B, P, T, D) and l (B, P, T, D), the lo
 so the demixing matrix of source p at time t is V diag(w_{p,t}), the link to classical blind source separation.
 Backward, dy = [dmu; dl]:
 
-    (separator.4)  du = V' dy,   dV = sum dy u',   db = sum dy
+    (separator.4)  du = V' dy,   dV = sum_{b,p,t} dy u',   db = sum_{b,p,t} dy
     (separator.5)  dx_t = sum_p w * du,   dw = x * du
     (separator.6)  ds = dw * w * (1 - w)                              at the argument of sigm
-    (separator.7)  dg_t = sum_p A_p' ds,   dA_p = sum_t ds g',   dc_p = sum_t ds
+    (separator.7)  dg_t = sum_p A_p' ds,   dA_p = sum_{b,t} ds g',   dc_p = sum_{b,t} ds
     (separator.8)  dr_p = C' sum_t ds,   dC = sum_{b,p} (sum_t ds) r_p'
 
 Element-wise product with an adaptive matrix followed by a fully connected layer: [paper]. What drives the matrix and
