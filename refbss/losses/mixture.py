@@ -6,7 +6,8 @@ Shapes: est (B, P, N), mix (B, N), loss (B,). With energies summed over the N sa
     loss = |e|^2 / (|x|^2 + tiny)                            (mixture.2)
     dy_p = -2 dloss e / (|x|^2 + tiny), the same for all p   (mixture.3)
 
-The penalty is [std]; as a term of the objective for clean mixtures, with tiny = 1e-30, it is [ours].
+That estimates should add up to the mixture is [std], Wisdom et al. 2019, who project; the penalty in its place, for
+clean mixtures, with tiny = 1e-30, is [ours].
 Sums run in float64.
 """
 

@@ -3,7 +3,7 @@
 Shapes: est (B, P, N), ref (B, J, N), loss (B, P, J). With the inner product over the N samples:
 
     G = <e, s>^2,  Q = |e|^2 |s|^2                                (si_sdr.1)
-    A = G + eps Q + tiny,  R = Q - G + eps Q + tiny               (si_sdr.2)
+    A = G + eps Q + tiny,  R = max(Q - G, 0) + eps Q + tiny       (si_sdr.2)
     loss = -10 log10(A / R)                                       (si_sdr.3)
     dG = -(10 / ln 10) dloss (1/A + 1/R)                          (si_sdr.4)
     dQ = -(10 / ln 10) dloss (eps/A - (1 + eps)/R)                (si_sdr.5)

@@ -5,8 +5,9 @@ Shapes: est (B, P, N), mix (B, N), loss (B, P). With energies summed over the N 
     loss = 10 log10((|e|^2 + floor |x|^2 + tiny) / (|x|^2 + tiny))       (silent.1)
     de = dloss (20 / ln 10) e / (|e|^2 + floor |x|^2 + tiny)             (silent.2)
 
-The log-MSE against a zero reference is [std]; the floor relative to the mixture and tiny = 1e-30 are [ours]. The
-best value is 10 log10(floor), -30 dB by default; an estimate as loud as the mixture scores about 0 dB.
+The log-MSE against a zero reference with a floor relative to the mixture is [std], Wisdom et al. 2021; the division by
+the mixture's energy, the value of the floor and tiny = 1e-30 are [ours]. Where the mixture is not silent the best value
+is 10 log10(floor), -30 dB by default; an estimate as loud as the mixture scores about 0 dB.
 Value and gradient are finite at a zero estimate and at a zero mixture. Sums run in float64.
 """
 
