@@ -8,6 +8,7 @@ gradients that are no traced values are written out here.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from math import exp, sqrt
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ FORMS = ("explicit", "weighted", "implicit")
 WHICH = ("example", "wide")
 
 
+@cache
 def wide(form: str) -> Trace:
     """Two axes of vectors of four components; log_r (3, 1) is repeated along the first axis and the components."""
     rng = np.random.default_rng(5)

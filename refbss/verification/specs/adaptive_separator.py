@@ -62,6 +62,7 @@ SPEC = OpSpec(
     cases=(
         Case("plain", draw(2, 3, 4, 2, 2, 3, 2)),
         Case("three sources, one frame", draw(1, 1, 3, 2, 3, 2, 1)),
+        Case("more channels than latents", draw(1, 2, 5, 2, 2, 2, 1)),
     ),
     linear=("x", "v", "b"),
     faults=(Fault("gradient of g from the first source only", "differences", first_source_only),),

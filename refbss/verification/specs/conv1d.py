@@ -71,6 +71,7 @@ SPEC = OpSpec(
         Case("strided and padded", draw(2, 2, 9, 3, 4), {"stride": 2, "pad_left": 2}),
         Case("stride beyond the kernel", draw(1, 2, 9, 2, 2), {"stride": 3}),
         Case("one tap", draw(1, 1, 4, 2, 1), {"pad_left": 1}),
+        Case("one frame", draw(1, 2, 3, 2, 3)),
         Case("kernel longer than the input", draw(1, 2, 3, 2, 5), {"pad_left": 4}),
     ),
     linear=("x", "w", "b"),

@@ -99,6 +99,13 @@ def sample_as_constant(forward: Forward, backward: Backward) -> tuple[Forward, B
     return faulty_forward, faulty_backward
 
 
+def one_zero_row() -> Array:
+    """Means of which one vector is zero."""
+    mu = np.ones((2, 2, 3))
+    mu[1, 0] = 0.0
+    return mu
+
+
 PARAMETER = {"gaussian": 1.0, "student": 3.3, "power": 0.7, "laplace": 1.0}
 OFFSET = {"gaussian": 0.0, "student": 0.0, "power": 0.1, "laplace": 0.1}
 FORMS = ("weighted", "explicit", "implicit")
@@ -111,6 +118,9 @@ DIMENSIONS = tuple(
     )
     for family in PARAMETER
     for form in FORMS
+)
+EXPLICIT = (
+    Case("student explicit of three axes", draw((2, 2, 3), (2, 1, 3), 3.3), {"family": "student", "form": "explicit"}),
 )
 EXTREMES = tuple(
     Case(f"{family} {form} D = {dim}", draw((dim,), (1,), 2.5), {"family": family, "form": form, "offset": 0.3})
@@ -131,7 +141,7 @@ SPEC = OpSpec(
     oracle=oracle,
     outputs=("f",),
     differentiable=("mu", "log_var", "log_r", "shape"),
-    cases=DIMENSIONS + EXTREMES,
+    cases=DIMENSIONS + EXPLICIT + EXTREMES,
     faults=(Fault("gradient of log_var without the path through the sample", "differences", sample_as_constant),),
     bad_calls=(
         BadCall("log_var shape", r"log_var has shape \(2, 2, 4\).*, wanted", {"log_var": np.zeros((2, 2, 4))}),
@@ -142,7 +152,7 @@ SPEC = OpSpec(
         BadCall("shape length", r"shape has shape \(2,\).*, wanted 1", {"shape": np.ones(2)}),
         BadCall(
             "family",
-            "family is 'cauchy', wanted one of gaussian, student, power, laplace",
+            "fisher: family is 'cauchy', wanted one of gaussian, student, power, laplace",
             attributes={"family": "cauchy"},
         ),
         BadCall("form", "form is 'kl', wanted one of weighted, explicit, implicit", attributes={"form": "kl"}),
@@ -152,9 +162,15 @@ SPEC = OpSpec(
         ),
         BadCall(
             "zero sample",
-            r"offset is 0\.0 .*, wanted an offset above 0",
+            r"offset is 0\.0 .*, wanted an offset above 0 for laplace",
             {"mu": np.zeros((2, 2, 3)), "eps": np.zeros((2, 2, 3))},
             {"family": "laplace"},
+        ),
+        BadCall(
+            "one zero sample",
+            r"offset is 0\.0 .*, wanted an offset above 0 for power",
+            {"mu": one_zero_row(), "eps": np.zeros((2, 2, 3))},
+            {"family": "power"},
         ),
     ),
     free_axes=("mu",),

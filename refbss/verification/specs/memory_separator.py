@@ -111,9 +111,14 @@ SPEC = OpSpec(
         BadCall("reading", r"read has shape \(3, 6\).*, wanted", {"read": np.zeros((3, 6))}),
         BadCall("rows of v", r"v has shape \(6, 3\).*, wanted", {"v": np.zeros((6, 3)), "b": np.zeros(6)}),
         BadCall("theta length", r"theta has shape \(3,\).*, wanted K = 2 as m0 has", {"theta": np.zeros(3)}),
-        BadCall("block 0", "block is 0, wanted an integer of at least 1", attributes={"block": 0}),
-        BadCall("e0 0", r"e0 is 0\.0, wanted a finite number above 0", attributes={"e0": 0.0}),
-        BadCall("delta nan", "delta is nan, wanted a finite number above 0", attributes={"delta": float("nan")}),
+        BadCall("block 0", "memory_separator: block is 0, wanted an integer of at least 1", attributes={"block": 0}),
+        BadCall("e0 0", r"memory_separator: e0 is 0\.0, wanted a finite number above 0", attributes={"e0": 0.0}),
+        BadCall(
+            "delta nan",
+            "memory_separator: delta is nan, wanted a finite number above 0",
+            attributes={"delta": float("nan")},
+        ),
+        BadCall("truncate -1", "truncate is -1, wanted an integer of at least 0", attributes={"truncate": -1}),
     ),
     tolerances=Tolerances(
         oracle64=1e-12,

@@ -47,6 +47,13 @@ def transposed_gradient(forward: Forward, backward: Backward) -> tuple[Forward, 
     return forward, faulty_backward
 
 
+def two_not_finite() -> Array:
+    """Costs of which two are not finite, the later one earlier in its row."""
+    cost = np.zeros((2, 2, 2))
+    cost[0, 1, 0], cost[1, 0, 0] = np.inf, np.nan
+    return cost
+
+
 SPEC = OpSpec(
     name="pit",
     forward=pit_forward,
@@ -60,5 +67,6 @@ SPEC = OpSpec(
     bad_calls=(
         BadCall("not square", r"cost has shape \(2, 3, 2\).*, wanted P = 3", {"cost": np.zeros((2, 3, 2))}),
         BadCall("nan", r"cost.* is nan, wanted finite", {"cost": np.full((1, 2, 2), np.nan)}),
+        BadCall("two not finite", r"cost\[0, 1, 0\] is inf, wanted finite", {"cost": two_not_finite()}),
     ),
 )
