@@ -3,7 +3,8 @@
 The form of a page, which :func:`read_page` checks:
 
 - A tagged equation is a display of its own, a code block marked ``math``, with one ``\\tag{gru.4}`` and no line break;
-  an underscore of a tag is written ``\\_``. The next line that is not blank begins with ``[paper]``, ``[std]`` or ``[ours]`` and says where the equation is from.
+  an underscore of a tag is written ``\\_``. The next line that is not blank begins with ``[paper]``, ``[std]`` or
+  ``[ours]`` and says where the equation is from.
 - ``| symbol | code | shape | unit | meaning |`` begins a table of symbols. The first ``$..$`` of a row is the symbol;
   the code cell holds the names of the code in backticks: a variable, a target as written such as ``dgate[j]``, a
   function for what it returns, or ``function.variable`` where a name means different things in two functions;

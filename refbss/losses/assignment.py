@@ -144,7 +144,8 @@ def sinkhorn_assignment_forward(
 ) -> tuple[Array, Array, SinkhornAssignmentCache]:
     """Return the loss (B,), the nearly doubly stochastic assignment (B, P, P), and the cache.
 
-    Columns sum to one but for rounding, rows as nearly as ``steps`` allows. Raises InputError on shapes, dtypes, temp or steps.
+    Columns sum to one but for rounding, rows as nearly as ``steps`` allows. Raises InputError on shapes, dtypes, temp
+    or steps.
     """
     check_arrays("sinkhorn_assignment", cost=(cost, "B P P"))
     check_number("sinkhorn_assignment", above=0.0, temp=temp)
