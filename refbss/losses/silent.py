@@ -42,7 +42,7 @@ def silent_forward(est: Array, mix: Array, *, floor: float = 1e-3) -> tuple[Arra
     e, x = est.astype(np.float64), mix.astype(np.float64)
     mix_energy = np.sum(x * x, axis=1)[:, None]
     floored = np.sum(e * e, axis=2) + floor * mix_energy + TINY
-    loss = DB * (np.log(floored) - np.log(mix_energy + TINY))  # (silent.1)
+    loss = DB * np.log(floored / (mix_energy + TINY))  # (silent.1)
     return loss.astype(est.dtype), SilentCache(est, floored)
 
 

@@ -91,7 +91,7 @@ def _forward(x, w_ih, w_hh, b_ih, b_hh, h0, y, gate_r, gate_z, gate_n, gate_a): 
                 r = _sigmoid(ir + hr)  # (gru.1)
                 z = _sigmoid(iz + hz)  # (gru.2)
                 n = math.tanh(in_ + r * a)  # (gru.4)
-                h = y[i, t - 1, j] if t > 0 else h0[i, j]
+                h = np.float64(y[i, t - 1, j] if t > 0 else h0[i, j])
                 y[i, t, j] = (1.0 - z) * n + z * h  # (gru.5)
                 gate_r[i, t, j] = r
                 gate_z[i, t, j] = z

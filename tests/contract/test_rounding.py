@@ -6,7 +6,6 @@ element, and not only of the largest. A product or a sum formed in float32 on th
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import pytest
 
@@ -54,7 +53,6 @@ def test_single_precision_is_rounded_once(spec: OpSpec, case: Case) -> None:
 GRU = [pytest.param(SPECS["gru"], case, id=case.name.replace(" ", "_")) for case in SPECS["gru"].cases]
 
 
-@pytest.mark.xfail(bool(numba.config.DISABLE_JIT), reason="plain Python forms z h in float32", strict=False)
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize(("spec", "case"), GRU)
 def test_gru_rounds_a_frame_once(spec: OpSpec, case: Case, seed: int) -> None:
