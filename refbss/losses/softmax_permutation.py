@@ -84,8 +84,10 @@ def _frames(signal: Array, frame: int) -> Array:
     return signal[:, :, : count * frame].astype(np.float64).reshape(*signal.shape[:2], count, frame)
 
 
-def _similarity(op: str, est: Array, ref: Array, frame: int, floor: float) -> Similarity:
+def _similarity(op: str, est: Array, ref: Array, frame: int | None, floor: float) -> Similarity:
+    """The similarity of every pair in every frame; without ``frame`` the whole signal is one."""
     sizes = check_arrays(op, est=(est, "B P N"), ref=(ref, "B J N"))
+    frame = sizes["N"] if frame is None else frame
     check_integer(op, frame=frame)
     check_number(op, above=0.0, floor=floor)
     if sizes["N"] < frame:
@@ -148,7 +150,7 @@ def _difference_backward(ddelta: Array, half: int) -> Array:
     """The adjoint of _difference: each Delta(t) returns +1/h to the frames from t on and -1/h to those before."""
     count = ddelta.shape[-1]
     dsums = np.zeros((*ddelta.shape[:-1], count + 2 * half))
-    dsums[..., 2 * half :] += ddelta / half  # (softmax_permutation.9)
+    dsums[..., 2 * half :] = ddelta / half  # (softmax_permutation.9)
     dsums[..., half:-half] -= 2.0 * ddelta / half
     dsums[..., :count] += ddelta / half
     dpi: Array = np.cumsum(dsums[..., :0:-1], axis=-1)[..., ::-1]  # (softmax_permutation.10)
@@ -184,8 +186,7 @@ def utterance_similarity_forward(
 
     Raises InputError on shapes, dtypes or floor.
     """
-    check_arrays("utterance_similarity", est=(est, "B P N"), ref=(ref, "B J N"))
-    similar = _similarity("utterance_similarity", est, ref, est.shape[2], floor)
+    similar = _similarity("utterance_similarity", est, ref, None, floor)
     return similar.c[..., 0].astype(est.dtype), UtteranceSimilarityCache(est, similar)
 
 

@@ -43,7 +43,7 @@ class Conv1dGrads(NamedTuple):
 
 @kernel
 def _forward(x, w, b, stride, pad_left, y):  # type: ignore[no-untyped-def]
-    batch, channels, samples = x.shape
+    batch, channels, _ = x.shape
     outputs, _, taps = w.shape
     for i in range(batch):
         for o in range(outputs):
@@ -52,14 +52,14 @@ def _forward(x, w, b, stride, pad_left, y):  # type: ignore[no-untyped-def]
                 for c in range(channels):
                     for k in range(taps):
                         n = t * stride + k - pad_left
-                        if 0 <= n < samples:
+                        if n >= 0:
                             acc += np.float64(w[o, c, k]) * x[i, c, n]
                 y[i, o, t] = acc  # (conv1d.1)
 
 
 @kernel
 def _backward(dy, x, w, stride, pad_left, dx, dw, db):  # type: ignore[no-untyped-def]
-    batch, channels, samples = x.shape
+    batch, channels, _ = x.shape
     outputs, _, taps = w.shape
     for i in range(batch):
         for o in range(outputs):
@@ -69,7 +69,7 @@ def _backward(dy, x, w, stride, pad_left, dx, dw, db):  # type: ignore[no-untype
                 for c in range(channels):
                     for k in range(taps):
                         n = t * stride + k - pad_left
-                        if 0 <= n < samples:
+                        if n >= 0:
                             dx[i, c, n] += g * w[o, c, k]  # (conv1d.2)
                             dw[o, c, k] += g * x[i, c, n]  # (conv1d.3)
 

@@ -147,7 +147,6 @@ def check_gru(x: Array, w_ih: Array, w_hh: Array, b_ih: Array, b_hh: Array, h0: 
         w_hh=(w_hh, f"{rows} {hidden}"),
         b_ih=(b_ih, f"{rows}"),
         b_hh=(b_hh, f"{rows}"),
-        h0=(h0, f"B {hidden}"),
     )
     return sizes["B"], sizes["T"], hidden
 
@@ -173,7 +172,7 @@ def gru_backward(dy: Array, dh_n: Array, cache: GruCache) -> GruGrads:
     check_gru_cotangent(dy, dh_n, y)
     hidden = h0.shape[1]
     dx, dw_ih, dw_hh = np.zeros(x.shape), np.zeros(w_ih.shape), np.zeros(w_hh.shape)
-    db_ih, db_hh, dh = np.zeros(3 * hidden), np.zeros(3 * hidden), np.zeros(h0.shape)
+    db_ih, db_hh, dh = np.zeros(3 * hidden), np.zeros(3 * hidden), np.empty(h0.shape)
     dgate, dnext = np.empty(4 * hidden), np.empty(hidden)
     _backward(dy, dh_n, x, w_ih, w_hh, h0, y, r, z, n, a, dx, dw_ih, dw_hh, db_ih, db_hh, dh, dgate, dnext)
     return GruGrads(*(grad.astype(x.dtype) for grad in (dx, dw_ih, dw_hh, db_ih, db_hh, dh)))

@@ -118,7 +118,7 @@ def memory_activity_backward(da: Array, cache: MemoryActivityCache) -> MemoryAct
     """Pull the cotangent da (B, P, L) back to mu. Raises InputError on shape or dtype."""
     mu, e, e0 = cache
     check_cotangents("memory_activity", mu.dtype, da=(da, e.shape))
-    de = da * e0 / np.square(e + e0)
+    de = da.astype(np.float64) * e0 / np.square(e + e0)
     dmu = de[..., None] * 2.0 * mu / mu.shape[-1]  # (memory.13)
     return MemoryActivityGrads(dmu.astype(mu.dtype))
 

@@ -94,18 +94,17 @@ def check_memory_separator(
         g=(g, "B T H"),
         a=(a, "P M H"),
         c=(c, "P M"),
-        read=(read, "M R"),
-        v=(v, "DD M"),
-        b=(b, "DD"),
         m0=(m0, "B P K D"),
         q0=(q0, "B P K D"),
         theta=(theta, "K"),
     )
-    latent = sizes["D"]
+    outputs, stored = 2 * sizes["D"], 2 * sizes["K"] * sizes["D"]
+    check_arrays(
+        "memory_separator", x=(x, "B T M"), read=(read, f"M {stored}"), v=(v, f"{outputs} M"), b=(b, f"{outputs}")
+    )
     check_integer("memory_separator", block=block)
     check_integer("memory_separator", least=0, truncate=truncate)
     check_number("memory_separator", above=0.0, e0=e0, delta=delta)
-    check_arrays("memory_separator", read=(read, f"M {2 * sizes['K'] * latent}"), v=(v, f"{2 * latent} M"))
     return sizes
 
 

@@ -20,7 +20,6 @@ SLACK = 1e-13
 MORE_THAN_ONCE = {
     "gru": "states and gates are rounded once a frame: see the tests below",
     "memory_separator": "the state is rounded once a block; its parts are judged here",
-    "memory_activity": "its backward pass forms da e0 in the dtype of the call",
 }
 CASES = [
     pytest.param(spec, case, id=f"{name}-{case.name}".replace(" ", "_"))

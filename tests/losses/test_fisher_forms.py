@@ -76,3 +76,18 @@ def test_default_form_is_weighted() -> None:
     default, _ = fisher_forward(*arrays.values(), family="student")
     weighted, _ = fisher_forward(*arrays.values(), family="student", form="weighted")
     assert np.array_equal(default, weighted)
+
+
+def test_default_offset_is_none() -> None:
+    arrays = posterior("student", 3, 2)
+    default, _ = fisher_forward(*arrays.values(), family="student")
+    wanted, _ = fisher_forward(*arrays.values(), family="student", offset=0.0)
+    assert np.array_equal(default, wanted)
+
+
+@pytest.mark.parametrize("family", ["gaussian", "laplace"])
+def test_a_family_without_a_parameter_does_not_look_at_it(family: str) -> None:
+    arrays = posterior(family, 3, 2)
+    wanted, _ = fisher_forward(*arrays.values(), family=family, offset=0.2)
+    arrays["shape"] = np.array([-1.0])
+    assert np.array_equal(fisher_forward(*arrays.values(), family=family, offset=0.2)[0], wanted)
