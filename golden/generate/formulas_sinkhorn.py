@@ -128,7 +128,7 @@ SINKHORN_ASSIGNMENT = Book(
         ),
         Mistake(
             "entropy-added",
-            "you add temp times sum Pi log Pi to the loss; the case wants the weighted cost alone",
+            "you add temp / P times sum Pi log Pi to the loss; the case wants the weighted cost alone",
             with_entropy,
         ),
         Mistake(

@@ -48,8 +48,9 @@ def permutation_error_rate(*, ref: Array, est: Array, frame: int, floor: float =
 def best_permutation(score: Array) -> NDArray[np.int64]:
     """Return the permutation (..., P) that maximises the mean of ``score`` (..., reference, estimate).
 
-    Infinite scores count as ``LIMIT``. A NaN is no preference: silent references score NaN with every estimate, silent
-    estimates with every reference, and the two are paired with each other first. Raises InputError unless square.
+    Infinite scores count as ``LIMIT``. A NaN is no preference and counts as 0: silent references score NaN with every
+    estimate, silent estimates with every reference, and the two are paired with each other first. Raises InputError
+    unless square.
     """
     if score.ndim < 2 or score.shape[-1] != score.shape[-2]:
         raise InputError(f"best_permutation: score has shape {score.shape}, wanted (..., P, P)")

@@ -138,15 +138,16 @@ def _backward(  # type: ignore[no-untyped-def]
 
 def check_gru(x: Array, w_ih: Array, w_hh: Array, b_ih: Array, b_hh: Array, h0: Array) -> tuple[int, int, int]:
     """The door of both engines: check the forward pass's arguments, return (B, T, H). Raises InputError."""
-    sizes = check_arrays("gru", x=(x, "B T I"), h0=(h0, "B H"))
-    rows, hidden = 3 * sizes["H"], sizes["H"]
-    check_arrays(
+    hidden = check_arrays("gru", h0=(h0, "B H"))["H"]
+    rows = 3 * hidden
+    sizes = check_arrays(
         "gru",
         x=(x, "B T I"),
         w_ih=(w_ih, f"{rows} I"),
         w_hh=(w_hh, f"{rows} {hidden}"),
         b_ih=(b_ih, f"{rows}"),
         b_hh=(b_hh, f"{rows}"),
+        h0=(h0, "B H"),
     )
     return sizes["B"], sizes["T"], hidden
 

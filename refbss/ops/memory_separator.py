@@ -88,19 +88,20 @@ def check_memory_separator(
     truncate: int,
 ) -> dict[str, int]:
     """The door of both engines: check every argument, return the sizes of the axes. Raises InputError."""
+    stored = check_arrays("memory_separator", m0=(m0, "B P K D"))
+    outputs, moments = 2 * stored["D"], 2 * stored["K"] * stored["D"]
     sizes = check_arrays(
         "memory_separator",
         x=(x, "B T M"),
         g=(g, "B T H"),
         a=(a, "P M H"),
         c=(c, "P M"),
+        read=(read, f"M {moments}"),
+        v=(v, f"{outputs} M"),
+        b=(b, f"{outputs}"),
         m0=(m0, "B P K D"),
         q0=(q0, "B P K D"),
         theta=(theta, "K"),
-    )
-    outputs, stored = 2 * sizes["D"], 2 * sizes["K"] * sizes["D"]
-    check_arrays(
-        "memory_separator", x=(x, "B T M"), read=(read, f"M {stored}"), v=(v, f"{outputs} M"), b=(b, f"{outputs}")
     )
     check_integer("memory_separator", block=block)
     check_integer("memory_separator", least=0, truncate=truncate)

@@ -66,7 +66,7 @@ TIED = [
     for name, arguments in AXES.items()
     for argument, axes in arguments.items()
     for place, axis in enumerate(axes.split())
-    if " ".join(arguments.values()).split().count(axis) > 1
+    if " ".join(arguments.values()).split().count(axis) > 1 or axis[0].isdigit()
 ]
 
 

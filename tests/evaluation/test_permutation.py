@@ -49,6 +49,10 @@ def test_every_matrix_of_a_batch_has_its_own_permutation() -> None:
     assert nothing.shape == (0, 3) and nothing.dtype == np.int64
 
 
+def test_a_lone_nan_counts_as_zero() -> None:
+    assert_array_equal(best_permutation(np.array([[np.nan, 0.5], [0.2, 0.4]])), [1, 0])
+
+
 @pytest.mark.parametrize("shape", [(), (3,), (2, 3), (4, 2, 3), (2, 2, 3)])
 def test_scores_that_are_not_square_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match=r"best_permutation: score has shape .*, wanted \(\.\.\., P, P\)"):

@@ -79,9 +79,9 @@ def test_default_form_is_weighted() -> None:
 
 
 def test_default_offset_is_none() -> None:
-    arrays = posterior("student", 3, 2)
-    default, _ = fisher_forward(*arrays.values(), family="student")
-    wanted, _ = fisher_forward(*arrays.values(), family="student", offset=0.0)
+    arrays = posterior("power", 3, 2)
+    default, _ = fisher_forward(*arrays.values(), family="power")
+    wanted, _ = fisher_forward(*arrays.values(), family="power", offset=0.0)
     assert np.array_equal(default, wanted)
 
 
