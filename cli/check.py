@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from refbss._files import check_writable, replaced
 from refbss_cli.options import Progress, emit, json_option
 
 if TYPE_CHECKING:
@@ -71,13 +73,13 @@ def check(
     builder of one. The words reference and fast stand for the engines of refbss. Exit code 0: everything agrees,
     1: something does not, 2: wrong usage or input.
     """
-    from refbss._files import replaced
+    from refbss._checks import InputError
     from refbss.conformance import report
     from refbss.conformance.vectors import Library
 
     _refuse_what_does_not_fit(target, ops, model, results, framework or vjp or state_map, dtype)
-    if junit is not None:
-        _check_writable(junit)
+    if junit is not None and (trouble := _trouble(junit, check_writable)):
+        raise InputError(trouble)
     library = Library(vectors)
     if results is not None:
         verdicts = _judge_results(results, library, ops, dtype, grads)
@@ -86,11 +88,11 @@ def check(
         verdicts = _judge_target(
             target, library, _patterns(target, ops, model), framework, dtype, grads, vjp, state_map
         )
-    if junit is not None:
-        with replaced(junit) as path:
-            path.write_bytes(report.junit(verdicts))
+    trouble = _trouble(junit, partial(_write, report.junit(verdicts))) if junit is not None else ""
     judged = target or str(results)
     emit(report.as_dict(judged, verdicts, grads=grads), report.text_lines(verdicts, verbose=verbose), as_json=as_json)
+    if trouble:
+        raise InputError(trouble)
     return int(not all(verdict.passed for verdict in verdicts))
 
 
@@ -102,6 +104,8 @@ def _refuse_what_does_not_fit(
     of_a_target: str | Path | None,
     dtype: str | None,
 ) -> None:
+    from refbss.engine import ENGINES
+
     if (target is None) == (results is None):
         raise click.UsageError("wanted either a TARGET or --results DIR.")
     if results is not None:
@@ -111,6 +115,8 @@ def _refuse_what_does_not_fit(
             raise click.UsageError("--dtype both wants a TARGET: an answer as a file is of one dtype.")
     if model and ops:
         raise click.UsageError("wanted --op or --model, not both.")
+    if target in ENGINES and of_a_target:
+        raise click.UsageError(f"--framework, --vjp and --state-map want a TARGET of yours, not {target}.")
 
 
 def _patterns(target: str, ops: Sequence[str], model: str | None) -> list[str]:
@@ -124,13 +130,18 @@ def _patterns(target: str, ops: Sequence[str], model: str | None) -> list[str]:
     return list(ops)
 
 
-def _check_writable(path: Path) -> None:
-    from refbss._checks import InputError
+def _trouble(path: Path, use: Callable[[Path], None]) -> str:
+    """What is wrong with a file that is to be written, as one line; empty if nothing is."""
+    try:
+        use(path)
+    except OSError as error:
+        return f"{path}: cannot be written ({error.strerror}), wanted the name of a file"
+    return ""
 
-    if path.is_dir():
-        raise InputError(f"{path}: cannot be written, it is a folder; wanted a file name")
-    if not path.parent.is_dir():
-        raise InputError(f"{path}: cannot be written, the folder {path.parent} does not exist")
+
+def _write(content: bytes, path: Path) -> None:
+    with replaced(path) as part:
+        part.write_bytes(content)
 
 
 def _judge_target(
@@ -143,20 +154,18 @@ def _judge_target(
     vjp: str | None,
     state_map: Path | None,
 ) -> list[Verdict]:
+    from refbss.conformance.diverted import diverted
     from refbss.conformance.state_map import read_state_map
     from refbss.conformance.targets import implementation
     from refbss.conformance.vectors import DTYPES
 
     ids = _ids(library, patterns)
-    found = implementation(
-        target,
-        framework,
-        ops={case.split("/")[0] for case in ids},
-        vjp=vjp,
-        state_map=None if state_map is None else read_state_map(state_map),
-    )
     dtypes = DTYPES if dtype == "both" else (dtype or DTYPES[0],)
-    return _judge(library, found, [(case, each) for case in ids for each in dtypes], grads)
+    entries = None if state_map is None else read_state_map(state_map)
+    with diverted():
+        ops = {case.split("/")[0] for case in ids}
+        found = implementation(target, framework, ops=ops, vjp=vjp, state_map=entries)
+        return _judge(library, found, [(case, each) for case in ids for each in dtypes], grads)
 
 
 def _judge_results(
@@ -169,7 +178,8 @@ def _judge_results(
     ids = _ids(library, patterns or results.ops)
     verdicts = _judge(library, results, [(case, dtype or results.dtype_of(case)) for case in ids], grads)
     judged = {case.split("/")[0] for case in ids}
-    return verdicts + [stray(case, path) for case, path in results.strays.items() if case.split("/")[0] in judged]
+    strays = results.strays.items()
+    return verdicts + [stray(case, path) for case, path in strays if not patterns or case.split("/")[0] in judged]
 
 
 def _ids(library: Library, patterns: Sequence[str]) -> list[str]:

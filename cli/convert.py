@@ -29,9 +29,9 @@ LAYOUTS = ("torch", "refbss", "keras", "onnx")
 def convert(source_file: str, target_file: str, source: str, target: str, sum_biases: bool, as_json: bool) -> None:
     """Convert GRU and LSTM weights between torch, keras and onnx.
 
-    IN and OUT are .safetensors or .npz. The order of the gates, the transposition and the biases change; every number
-    keeps its bits and its type, so the way back gives every tensor again. Other tensors are copied as they are. refbss
-    is another word for torch.
+    IN and OUT are .safetensors or .npz; an OUT that exists is replaced, in one step. The order of the gates, the
+    transposition and the biases change; every number keeps its bits and its type, so the way back gives every tensor
+    again. Other tensors are copied as they are. refbss is another word for torch.
 
     \b
     torch  weight_ih_l0 weight_hh_l0 bias_ih_l0 bias_hh_l0, and .._reverse

@@ -23,10 +23,15 @@ CASES_SHOWN = 4
 def explain(name: str, as_json: bool) -> None:
     """Show where an equation is in docs, code, tests and golden vectors.
 
-    TAG is that of an equation, such as gru.4; an OPERATOR, loss or page, such as gru, lists its equations.
+    TAG is that of an equation, such as gru.4; an OPERATOR, loss or page, such as gru, lists its equations; of
+    one that puts others together, such as model, it says which.
     """
-    from refbss.audit.ledger import shipped
+    from refbss.audit.ledger import MADE_OF, shipped
 
+    if name in MADE_OF:
+        says = f"{name} has no equation of its own: docs/lvbd.md describes it, made of {', '.join(MADE_OF[name])}"
+        emit({"name": name, "equations": [], "made_of": MADE_OF[name]}, says, as_json=as_json)
+        return
     found = shipped().find(name)
     single = name.strip("()") == found[0].tag
     lines = list(_whole(found[0]) if single else _list(found))

@@ -21,6 +21,13 @@ from refbss.audit.source import PACKAGE, Source, read_source
 
 FORMAT = "refbss-ledger/1"
 Symbols = Mapping[str, Mapping[str, str]]
+MADE_OF = {
+    "model": (
+        "conv1d prelu layer_norm gru memory separator memory_separator sigmoid reparameterise conv_transpose1d".split()
+    ),
+    "objective": "si_sdr silent assignment kl fisher softplus softmax_permutation mixture".split(),
+}
+"""Operators of the golden vectors that put others together, and the pages of those; docs/lvbd.md describes them."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +104,8 @@ class Ledger:
                 if entry.home == operators.get(wanted)
                 and wanted in {example.split("/")[0] for example in entry.examples}
             ]
+        if not found:  # one that has no page: what its golden vectors pin
+            found = [entry for entry in entries if any(case.split("/")[0] == wanted for case in entry.golden)]
         if not found:
             homes = sorted({entry.home for entry in entries})
             near = get_close_matches(wanted, [*self.entries, *homes, *operators], n=1)

@@ -6,7 +6,7 @@ They are compared with what came, so that a failure can say how far off it is in
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations, permutations
 from typing import Any, NamedTuple
 
@@ -17,7 +17,11 @@ from refbss.conformance.vectors import Arrays, Vector
 from refbss.verification.compare import worst
 
 SINGLE_PRECISION = (1e-9, 1e-5)
-"""Error in a float64 run that says that something was computed in float32."""
+"""Error in a float64 run that something computed in float32 may have."""
+MOST_LEFT = 0.25
+"""A form leaves at most this share of the error, or it explains nothing."""
+NEAR_ONE = 1e-3
+"""A factor this close to 1 is written as 1 and what it is off by."""
 MOST_SLICES = 256
 """Longer axes are not searched for a changed order."""
 MOST_MEANINGS = 4
@@ -29,45 +33,94 @@ class Form(NamedTuple):
 
     name: str
     says: str
+    """Two forms with one name are one reason only if they say the same."""
     error: float
     detail: str = ""
     """What it is in this case, where ``says`` is too general."""
+    sure: bool = True
+    """False: it fits, but so does a simpler form, or the array is too small to tell."""
+
+
+class Question(NamedTuple):
+    """One wrong array: what came, as float64, and what was wanted."""
+
+    vector: Vector
+    kind: str
+    name: str
+    got: Array
+    wanted: Array
+    near: float
+
+
+def is_numbers(got: Array) -> bool:
+    """Whether an array holds finite real numbers alone."""
+    return got.dtype.kind in "fiu" and bool(np.all(np.isfinite(got)))
 
 
 def same(got: Array, wanted: Array) -> float:
-    """The error of got against wanted, infinite where shapes differ."""
-    return worst(got, wanted).error if np.shape(got) == np.shape(wanted) else math.inf
+    """The error of got against wanted, infinite where shapes differ or got has no real numbers."""
+    if np.shape(got) != np.shape(wanted) or np.asarray(got).dtype.kind not in "fiu":
+        return math.inf
+    with np.errstate(all="ignore"):
+        return worst(got, wanted).error
 
 
-def forms_of(vector: Vector, kind: str, name: str, got: Array, near: float, dtype: str) -> Iterator[Form]:
-    """Changes of the golden array that give what came within ``near``: those of the first kind that fits."""
-    golden: Arrays = getattr(vector, kind)
-    wanted = golden[name]
-    if got.dtype.kind not in "fiu" or not np.all(np.isfinite(got)):
-        return
-    if got.shape != wanted.shape:
-        yield from _of_another_shape(vector, name, got, wanted, near)
-        return
-    error = same(got, wanted)
-    if error <= near:  # only the dtype is wrong
-        return
-    if not np.any(got):
-        yield Form("zero", "all zeros" + ", as if nothing depended on it" * (kind == "grads"), 0.0)
-        return
-    if dtype == "float64" and SINGLE_PRECISION[0] < error < SINGLE_PRECISION[1]:
-        yield Form("single-precision", "right to float32 only: something is computed or kept in float32", error)
-        return
-    others = golden if kind == "grads" else golden | vector.inputs
+def forms_of(vector: Vector, kind: str, name: str, got: Array, near: float, dtype: str) -> list[Form]:
+    """Changes of the golden array that give what came within ``near``.
+
+    Those of the first kind that fits are sure; what fits besides is there to be compared with other cases.
+    """
+    if not is_numbers(got):
+        return []
+    with np.errstate(all="ignore"):
+        wanted: Array = getattr(vector, kind)[name]
+        asked = Question(vector, kind, name, got.astype(np.float64), wanted, near)
+        if got.shape != wanted.shape:
+            return _in_doubt_after_the_first([list(_other(asked)), list(_of_another_shape(asked))])
+        error = same(got, wanted)
+        if error <= near:  # only the dtype is wrong
+            return []
+        left = min(near, MOST_LEFT * error)
+        changes = (_zero, _other, _factor, _offset, _shift, _order)
+        kinds = [[form for form in change(asked) if form.error <= left] for change in changes]
+        if dtype == "float64" and SINGLE_PRECISION[0] < error < SINGLE_PRECISION[1]:
+            kinds.append(list(_single_precision(asked.got, error)))
+        return _in_doubt_after_the_first(kinds)
+
+
+def _in_doubt_after_the_first(kinds: Iterable[list[Form]]) -> list[Form]:
+    """Of several kinds of forms, those after the first with a sure one are not sure."""
+    found: list[Form] = []
+    for forms in kinds:
+        settled = any(form.sure for form in found)
+        found += [form._replace(sure=form.sure and not settled) for form in forms]
+    return found
+
+
+def _zero(asked: Question) -> Iterator[Form]:
+    if not np.any(asked.got):
+        yield Form("zero", "all zeros" + ", as if nothing depended on it" * (asked.kind == "grads"), 0.0)
+
+
+def _other(asked: Question) -> Iterator[Form]:
+    """Another array of the case."""
+    golden: Arrays = getattr(asked.vector, asked.kind)
+    others = golden if asked.kind == "grads" else golden | asked.vector.inputs
     for other, array in others.items():
-        if other != name and same(got, array) <= near:
-            whose = f"gradient of {other}" if kind == "grads" else other
-            yield Form(f"equals-{other}", f"it is the case's {whose}", same(got, array))
+        if other != asked.name and np.any(asked.got) and same(asked.got, array) <= asked.near:
+            whose = f"gradient of {other}" if asked.kind == "grads" else other
+            yield Form(f"equals-{other}", f"it is the case's {whose}", same(asked.got, array))
             return
-    for change in (_factor, _offset, _shift, _order):
-        found = [form for form in change(vector, name, got, wanted) if form.error <= near]
-        if found:
-            yield from found
-            return
+
+
+def _single_precision(got: Array, error: float) -> Iterator[Form]:
+    """Numbers that all fit in float32 were kept in it, unless they are so simple that they would fit anyway."""
+    kept, simple = (np.array_equal(got, got.astype(dtype)) for dtype in (np.float32, np.float16))
+    says = "right to float32 only, and every number fits in float32: something is computed or kept in it"
+    careful = "agrees to about single precision: something is computed in float32, or a small constant (eps) differs"
+    if kept:
+        yield Form("single-precision", says, error, sure=not simple)
+    yield Form("single-precision", careful, error, sure=not kept or simple)
 
 
 def _axes(vector: Vector, name: str, array: Array) -> list[str]:
@@ -95,7 +148,8 @@ def _meanings(factor: float, sizes: Mapping[str, int]) -> list[str]:
         simple |= {f"1/{letter}": 1.0 / size, letter: float(size)}
     neper = 10.0 / math.log(10.0)
     rarer = {"10/ln 10": neper, "ln 10/10": 1.0 / neper, "20/ln 10": 2.0 * neper, "ln 10/20": 0.5 / neper}
-    rarer |= {"1/ln 2": 1.0 / math.log(2.0), "ln 2": math.log(2.0)}
+    for base in (2, 10):
+        rarer |= {f"1/ln {base}": 1.0 / math.log(base), f"ln {base}": math.log(base)}
     for a, b in combinations(sizes, 2):
         rarer |= {f"1/({a} {b})": 1.0 / (sizes[a] * sizes[b]), f"{a} {b}": float(sizes[a] * sizes[b])}
     for letter, size in sizes.items():
@@ -106,50 +160,61 @@ def _meanings(factor: float, sizes: Mapping[str, int]) -> list[str]:
     return (fitting[0] or fitting[1])[:MOST_MEANINGS]
 
 
-def _factor(vector: Vector, name: str, got: Array, wanted: Array) -> Iterator[Form]:
+def _factor(asked: Question) -> Iterator[Form]:
+    got, wanted = asked.got, asked.wanted
     energy = float(np.sum(np.square(wanted)))
     if energy == 0.0:
         return
-    factor, sizes = float(np.sum(got * wanted)) / energy, _sizes(vector)
+    factor, sizes = float(np.sum(got * wanted)) / energy, _sizes(asked.vector)
     error = same(got, factor * wanted)
     sign = "-" if factor < 0.0 else ""
     known = [f"{sign}{text}" for text in _meanings(abs(factor), sizes)]
     if known[:1] == ["-1"]:
         yield Form("factor -1", "the sign is the other way", error)
-    elif known:
+    elif known[:1] == ["1"] or not known:
+        several = int(np.count_nonzero(np.abs(wanted) > 1e-3 * np.max(np.abs(wanted)))) > 1
+        says = f"{_number(factor, 4)} times what it should be"
+        yield Form("factor", says, error, f"{_number(factor, 6)} times what it should be", sure=several)
+    else:
         used = [f"{letter} = {size}" for letter, size in sizes.items() if any(letter in text for text in known)]
         where = f" ({', '.join(used)})" if used else ""
         detail = f"{factor:.6g} times what it should be: {' or '.join(known)}{where}"
         for text in known:
             yield Form(f"factor {text}", f"{text} times what it should be", error, detail)
-    elif np.count_nonzero(np.abs(wanted) > 1e-3 * np.max(np.abs(wanted))) > 1:
-        yield Form("factor", "a constant factor", error, f"{factor:.6g} times what it should be")
 
 
-def _offset(vector: Vector, name: str, got: Array, wanted: Array) -> Iterator[Form]:
-    if wanted.size > 1:
-        offset = float(np.mean(got - wanted))
-        detail = f"what it should be plus {offset:.6g} everywhere"
-        yield Form("offset", "a constant is added", same(got, wanted + offset), detail)
+def _number(factor: float, digits: int) -> str:
+    """A factor in so many digits; of one close to 1, what it is off by in fewer."""
+    off = factor - 1.0
+    near = abs(off) < NEAR_ONE
+    return f"1 {'-' if off < 0.0 else '+'} {abs(off):.{digits - 2}g}" if near else f"{factor:.{digits}g}"
 
 
-def _order(vector: Vector, name: str, got: Array, wanted: Array) -> Iterator[Form]:
-    words = _axes(vector, name, wanted)
+def _offset(asked: Question) -> Iterator[Form]:
+    offset = float(np.mean(asked.got - asked.wanted))
+    says, detail = (f"what it should be plus {offset:.{digits}g} everywhere" for digits in (4, 6))
+    yield Form("offset", says, same(asked.got, asked.wanted + offset), detail, sure=asked.wanted.size > 1)
+
+
+def _order(asked: Question) -> Iterator[Form]:
+    got, wanted = asked.got, asked.wanted
+    words = _axes(asked.vector, asked.name, wanted)
     for order in permutations(range(wanted.ndim)):
         turned = wanted.transpose(order)
         if order != tuple(range(wanted.ndim)) and turned.shape == got.shape:
-            axes = " ".join(words[axis] for axis in order)
-            says = f"its axes are ({axes}), wanted ({' '.join(words)})"
-            yield Form("axes-in-another-order", says, same(got, turned))
+            yield Form("axes-in-another-order", _turned(words, order), same(got, turned))
     for axis, word in enumerate(words):
         yield Form(f"reversed {word}", f"{word} runs backwards", same(got, np.flip(wanted, axis)))
     for axis, word in enumerate(words):
         rows = _rows(np.moveaxis(got, axis, 0), np.moveaxis(wanted, axis, 0))
-        if rows is not None:
+        if rows is not None and rows != sorted(rows, reverse=True):
             detail = f"along {word} in the order {rows} of what it should be"
-            yield Form(
-                f"permuted {word}", f"another order along {word}", same(got, np.take(wanted, rows, axis)), detail
-            )
+            taken = np.take(wanted, rows, axis)
+            yield Form(f"permuted {word}", f"another order along {word}", same(got, taken), detail)
+
+
+def _turned(words: Sequence[str], order: Sequence[int]) -> str:
+    return f"its axes look like ({' '.join(words[axis] for axis in order)}), wanted ({' '.join(words)})"
 
 
 def _rows(got: Array, wanted: Array) -> list[int] | None:
@@ -160,38 +225,43 @@ def _rows(got: Array, wanted: Array) -> list[int] | None:
     return order if sorted(order) == list(range(len(wanted))) != order else None
 
 
-def _shift(vector: Vector, name: str, got: Array, wanted: Array) -> Iterator[Form]:
-    for axis, word in enumerate(_axes(vector, name, wanted)):
-        if wanted.shape[axis] > 2:
-            mine, golden = np.moveaxis(got, axis, 0), np.moveaxis(wanted, axis, 0)
-            yield Form(f"late by one {word}", f"one step late along {word}", same(mine[1:], golden[:-1]))
-            yield Form(f"early by one {word}", f"one step early along {word}", same(mine[:-1], golden[1:]))
+def _shift(asked: Question) -> Iterator[Form]:
+    for axis, word in enumerate(_axes(asked.vector, asked.name, asked.wanted)):
+        sure = asked.wanted.shape[axis] > 2
+        mine, golden = np.moveaxis(asked.got, axis, 0), np.moveaxis(asked.wanted, axis, 0)
+        yield Form(f"late by one {word}", f"one step late along {word}", same(mine[1:], golden[:-1]), sure=sure)
+        yield Form(f"early by one {word}", f"one step early along {word}", same(mine[:-1], golden[1:]), sure=sure)
 
 
-def _of_another_shape(vector: Vector, name: str, got: Array, wanted: Array, near: float) -> Iterator[Form]:
+def _of_another_shape(asked: Question) -> Iterator[Form]:
     """Explanations of a wrong shape: axes swapped, a piece too much or too little, an axis too many, a sum, a mean."""
-    words = _axes(vector, name, wanted)
+    got, wanted, near = asked.got, asked.wanted, asked.near
+    words = _axes(asked.vector, asked.name, wanted)
     if got.ndim == wanted.ndim:
-        yield from (form for form in _lengths(vector, words, got, wanted) if form.error <= near)
+        yield from (form for form in _lengths(asked.vector, words, got, wanted) if form.error <= near)
         turned = [order for order in permutations(range(wanted.ndim)) if wanted.transpose(order).shape == got.shape]
         if turned:
             error, order = min((same(got, wanted.transpose(order)), order) for order in turned)
-            after = "turned round it agrees" if error <= near else f"turned round it still differs by {error:.1e}"
-            says = f"its axes look like ({' '.join(words[axis] for axis in order)}), wanted ({' '.join(words)})"
-            yield Form("axes-in-another-order", says, error, f"{says}; {after}")
-    elif [size for size in got.shape if size > 1] == [size for size in wanted.shape if size > 1]:
-        error = same(got.reshape(wanted.shape), wanted)
-        after = "; otherwise it agrees" if error <= near else f"; without it, it still differs by {error:.1e}"
+            yield _partly("axes-in-another-order", _turned(words, order), "turned round", error, near)
+    elif [size for size in got.shape if size != 1] == [size for size in wanted.shape if size != 1]:
         says = f"an axis of size 1 too {'many' if got.ndim > wanted.ndim else 'few'}"
-        yield Form("axis-of-size-one", says, error, says + after)
+        yield _partly("axis-of-size-one", says, "otherwise", same(got.reshape(wanted.shape), wanted), near)
     ways: Mapping[str, Callable[..., Any]] = {"mean": np.mean, "sum": np.sum}
-    for over in [*((axis,) for axis in range(wanted.ndim)), tuple(range(wanted.ndim))]:
+    long = [axis for axis, size in enumerate(wanted.shape) if size > 1]
+    for over in dict.fromkeys([*((axis,) for axis in long), tuple(long)]):
         for how, reduced in ways.items():
-            error = same(got, reduced(wanted, axis=over))
+            error = same(got, reduced(wanted, axis=over)) if over else math.inf
             if error <= near:
                 said = f"{how} over {' '.join(words[axis] for axis in over)}"
                 yield Form(said, f"it is the {said} of what is wanted", error)
                 return
+
+
+def _partly(name: str, says: str, after: str, error: float, near: float) -> Form:
+    """What may be but a part of what is wrong."""
+    if error <= near:
+        return Form(name, says, error, f"{says}; {after} it agrees")
+    return Form(name, f"{says}; {after} it still differs", error, f"{says}; {after} it still differs by {error:.1e}")
 
 
 def _lengths(vector: Vector, words: list[str], got: Array, wanted: Array) -> Iterator[Form]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from refbss._types import Array
 from refbss.conformance.implementation import Answer, CallFailure, Implementation
-from refbss.conformance.near_miss import Hint, diagnose
+from refbss.conformance.near_miss import Hint, could_show, diagnose, looked_at
 from refbss.conformance.results import Unanswered
 from refbss.conformance.signature import required
 from refbss.conformance.vectors import DTYPES, Arrays, Vector
@@ -38,6 +38,8 @@ class Verdict:
     hints: tuple[Hint, ...] = ()
     stored: tuple[str, ...] = ()
     """Mistakes that the case could have recognised in what failed."""
+    wrong: tuple[str, ...] = ()
+    """What the hints should explain: the arrays of numbers that are wrong, gradients where every output is right."""
     errors: Mapping[str, float] = field(default_factory=dict)
     """Worst error of ``outputs`` and, where they were judged, ``grads``."""
     tol: Mapping[str, float] = field(default_factory=dict)
@@ -140,15 +142,19 @@ def _verdict(
     if failure:
         said = f"outputs {'differ' if wrong else 'agree'}; gradients: {failure}"
     not_given = tuple(name for name in vector.outputs if name not in outputs)
-    figures = {"errors": errors, "tol": dict(allowed), "arrays": arrays, "not_given": not_given}
+    figures: dict[str, object] = {"errors": errors, "tol": dict(allowed), "arrays": arrays, "not_given": not_given}
+    kind, got, bad = ("outputs", answer.outputs, wrong) if wrong else ("grads", answer.grads, wrong_grads)
+    figures |= {
+        "hints": diagnose(vector, kind, got, bad, dtype),
+        "stored": could_show(vector, kind, got, bad),
+        "wrong": looked_at(vector, kind, got, bad),
+    }
     if not wrong:
-        hints = diagnose(vector, "grads", answer.grads, wrong_grads, dtype)
-        return verdict(said, hints=hints, stored=_names(vector, "grads", wrong_grads), **figures)
+        return verdict(said, **figures)
     problem = _outputs_problem(vector, outputs, wrong)
     if said:
         problem += "; gradients too" if wrong_grads and not failure else "; gradients not judged"
-    hints = diagnose(vector, "outputs", answer.outputs, wrong, dtype)
-    return verdict(problem, hints=hints, stored=_names(vector, "outputs", wrong), **figures)
+    return verdict(problem, **figures)
 
 
 def _single_numbers(golden: Arrays, got: Arrays) -> Arrays:
@@ -168,10 +174,6 @@ def _compare_all(vector: Vector, kind: str, got: Arrays, dtype: str) -> dict[str
         for name, wanted in golden.items()
         if name in got
     }
-
-
-def _names(vector: Vector, kind: str, wrong: Sequence[str]) -> tuple[str, ...]:
-    return tuple(mistake.name for mistake in vector.mistakes if set(getattr(mistake, kind)) & set(wrong))
 
 
 def _outputs_problem(vector: Vector, outputs: Mapping[str, Finding], wrong: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from refbss._checks import InputError
 from refbss.conformance.implementation import CallFailure
 from refbss.conformance.signature import may_be_left_out, names, outputs_by_name, shown, user_code
-from refbss.conformance.state_map import StateMap
+from refbss.conformance.state_map import StateMap, entries_for, meant
 from refbss.conformance.vectors import Vector
 
 
@@ -22,7 +22,7 @@ def build(target: Any, is_module: bool, vector: Vector) -> tuple[Any, tuple[str,
 
 
 @contextmanager
-def watched(module: Any, state_map: StateMap, outputs: Any) -> Iterator[dict[str, Any]]:
+def watched(module: Any, state_map: StateMap, vector: Vector) -> Iterator[dict[str, Any]]:
     """What the layers of the state map give while the module is called, by the case's names.
 
     Of a layer that returns several values, a GRU, the first counts. Raises InputError where there is no such layer,
@@ -32,20 +32,19 @@ def watched(module: Any, state_map: StateMap, outputs: Any) -> Iterator[dict[str
 
     def watch(theirs: str, place: Any) -> Any:
         def note(_: Any, __: Any, returned: Any) -> None:
-            value = returned[0] if isinstance(returned, tuple | list) else returned
+            value = returned[0] if isinstance(returned, tuple | list) and returned else returned
+            if not hasattr(value, "permute"):
+                raise CallFailure(f"layer {theirs} gives a {type(value).__name__}, wanted a tensor")
             if place.name in seen:
                 raise CallFailure(f"layer {theirs} is called more than once, wanted a mapping of intermediates instead")
             seen[place.name] = value.permute(place.ours(tuple(value.shape)))
 
         return note
 
-    for theirs, place in state_map.layers.items():
+    for theirs, place in entries_for(vector, "outputs", state_map.layers).items():
         if theirs not in modules:
-            raise InputError(
-                f"state map: the module has no layer {theirs!r}; it has {', '.join(filter(None, modules))}"
-            )
-        if place.name not in outputs:
-            raise InputError(f"state map: {theirs!r} is {place.name!r}, wanted one of {', '.join(outputs)}")
+            raise InputError(f"state map: the module has no layer {theirs!r}{meant(theirs, 'it', modules)}")
+        place.ours(vector.outputs[place.name].shape)  # refuses an order of other axes
         hooks.append(modules[theirs].register_forward_hook(watch(theirs, place)))
     try:
         yield seen
@@ -68,7 +67,7 @@ def run(
     for name in inputs:
         if name not in given and not may_be_left_out(vector, name):
             raise CallFailure(f"its forward takes no {name!r}; the case has {shown(vector, name)}")
-    with watched(module, state_map if vector.valid else StateMap(), vector.outputs) as seen, user_code():
+    with watched(module, state_map if vector.valid else StateMap(), vector) as seen, user_code():
         returned = module(*row, **chosen)
     if isinstance(returned, tuple) and hasattr(returned, "_asdict"):
         returned = returned._asdict()

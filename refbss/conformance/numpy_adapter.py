@@ -10,7 +10,7 @@ import numpy as np
 from refbss._checks import InputError
 from refbss._types import Array
 from refbss.conformance.implementation import Answer, CallFailure
-from refbss.conformance.signature import arguments, call, grads_by_name, offer, outputs_by_name, user_code
+from refbss.conformance.signature import arguments, call, counted, grads_by_name, offer, outputs_by_name, user_code
 from refbss.conformance.vectors import Arrays, Vector
 
 
@@ -24,8 +24,9 @@ def as_array(name: str, value: Any, dtype: str) -> Array:
     if isinstance(value, int | float) and not isinstance(value, bool | np.floating):
         return np.asarray(value, dtype)
     try:
-        array = np.asarray(value)
-    except Exception as error:  # whatever an object of somebody else's raises when asked for an array
+        with user_code():
+            array = counted(name, np.asarray(value), dtype)
+    except CallFailure as error:  # whatever an object of somebody else's raises when asked for an array
         raise CallFailure(f"{name} is a {type(value).__name__}, wanted an array of {dtype}") from error
     if array.dtype.kind not in "fiuc":
         raise CallFailure(f"{name} is a {type(value).__name__} of {array.dtype}, wanted an array of {dtype}")
@@ -49,16 +50,24 @@ class NumpyCallable:
         """Call it, and its vjp. Raises CallFailure; InputError where gradients are wanted and there is no vjp."""
         grads = grads and bool(vector.grads)
         called = call(self.target, vector, in_dtype(vector.inputs | vector.params, dtype))
-        vjp: Any = self.vjp or getattr(called.target, "vjp", None)
-        if grads and vjp is None:
+        vjp = self._vjp(called.target) if grads else None
+        found = outputs_by_name(vector, called.returned, grads)
+        outputs = {name: as_array(name, value, dtype) for name, value in found.items()}
+        if vjp is None or not fits(vector, outputs):
+            return Answer(outputs, {})
+        return Answer(outputs, _gradients(vjp, vector, dtype, called.taken))
+
+    def _vjp(self, target: Any) -> Callable[..., Any]:
+        """That of ``target``, the function or the instance that was called. Raises InputError, CallFailure."""
+        with user_code():
+            vjp: Any = self.vjp or getattr(target, "vjp", None)
+        if vjp is None:
             raise InputError(
                 f"check: {self.name} has no vjp, wanted one for --grads: name it with --vjp, or set the attribute vjp"
             )
-        found = outputs_by_name(vector, called.returned, grads)
-        outputs = {name: as_array(name, value, dtype) for name, value in found.items()}
-        if not grads or not fits(vector, outputs):
-            return Answer(outputs, {})
-        return Answer(outputs, _gradients(vjp, vector, dtype, called.taken))
+        if not callable(vjp):
+            raise InputError(f"check: the vjp of {self.name} is a {type(vjp).__name__}, wanted a callable")
+        return vjp  # type: ignore[no-any-return]
 
 
 def _gradients(vjp: Callable[..., Any], vector: Vector, dtype: str, taken: tuple[str, ...]) -> Arrays:

@@ -52,7 +52,9 @@ class Engine:
             raise CallFailure(str(error)) from error
 
     def _operator(self, vector: Vector, arrays: Arrays, cotangents: Arrays, grads: bool) -> Answer:
-        forward = getattr(self.ops, f"{vector.op}_forward")
+        forward = getattr(self.ops, f"{vector.op}_forward", None)
+        if forward is None:
+            raise CallFailure(f"the engine {self.name!r} has no operator {vector.op!r}")
         named = ARGUMENTS.get(vector.op, {})
         given = {named.get(name, name): array for name, array in arrays.items()}
         order = [name for name in inspect.signature(forward).parameters if name in given]

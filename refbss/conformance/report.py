@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from refbss.conformance.judge import Verdict
+from refbss.conformance.near_miss import Hint, subject
 
 MOST_HINTS = 3
 """A failure is explained in so many lines at most."""
+ALONE = "it is not the reason, or not the only one"
+"""What is said of a mistake that another case refutes."""
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 has no way to write, such as the escape of a coloured message."""
 
@@ -33,29 +37,138 @@ class Explained:
         return f"{self.op}: {share} failing cases are explained by '{self.name}': {self.says}"
 
 
-def explained(verdicts: Iterable[Verdict]) -> list[Explained]:
-    """Reasons that fit every failing case of an operator in which they can be seen, and at least two of them.
+Key = tuple[str, str]
+"""Name and words of a hint: what has both in common is one reason."""
 
-    The fewest that cover what can be covered, the widest first.
+
+def explained(verdicts: Iterable[Verdict]) -> list[Explained]:
+    """What explains several failing cases of an operator.
+
+    A mistake must fit every one in which it would show; the fewest that cover what can be covered are taken, the widest
+    first. Forms must explain every wrong array of every failing case, and only count where no mistake is left standing.
     """
+    failing = _failing(verdicts)
+    against = _refuted(failing)
+    found = []
+    for op, group in failing.items():
+        standing: dict[Key, list[Verdict]] = {}
+        for verdict in group:
+            for hint in verdict.hints:
+                if hint.stored and (op, hint.name) not in against:
+                    standing.setdefault((hint.name, hint.says), []).append(verdict)
+        for name, says in _fewest(standing) if standing else _shared_forms(group):
+            fit = [v for v in group if any((hint.name, hint.says) == (name, says) for hint in v.hints)]
+            where = "" if standing else _whose(fit, (name, says))
+            found.append(Explained(op, name, where + says, tuple(map(_place, fit)), len(group)))
+    return found
+
+
+def _place(verdict: Verdict) -> str:
+    return f"{verdict.case} {verdict.dtype}"
+
+
+def _failing(verdicts: Iterable[Verdict]) -> dict[str, list[Verdict]]:
+    """The verdicts that failed, by operator."""
     failing: dict[str, list[Verdict]] = {}
     for verdict in verdicts:
         if not verdict.passed:
             failing.setdefault(verdict.op, []).append(verdict)
-    found = []
+    return failing
+
+
+def _refuted(failing: Mapping[str, Sequence[Verdict]]) -> dict[Key, str]:
+    """Mistakes, by operator and name, that a failing case would show and does not; and that case."""
+    against: dict[Key, str] = {}
     for op, group in failing.items():
-        covers: dict[str, tuple[str, list[str]]] = {}
         for verdict in group:
-            for hint in verdict.hints:
-                covers.setdefault(hint.name, (hint.says, []))[1].append(f"{verdict.case} {verdict.dtype}")
-        unseen = {name for v in group for name in v.stored if name not in {hint.name for hint in v.hints}}
-        left = {f"{verdict.case} {verdict.dtype}" for verdict in group}
-        while fitting := [name for name in covers if name not in unseen and len(left & set(covers[name][1])) > 1]:
-            name = max(fitting, key=lambda name: len(left & set(covers[name][1])))
-            says, cases = covers[name]
-            found.append(Explained(op, name, says, tuple(cases), len(group)))
-            left -= set(cases)
-    return found
+            for name in set(verdict.stored) - {hint.name for hint in verdict.hints}:
+                against.setdefault((op, name), _place(verdict))
+    return against
+
+
+def _fewest(standing: Mapping[Key, Sequence[Verdict]]) -> Iterator[Key]:
+    """Of the mistakes that nothing refutes, the fewest that explain what can be explained, two cases each at least."""
+    places = {key: set(map(_place, group)) for key, group in standing.items()}
+    left = set().union(*places.values())
+    while fitting := [key for key in places if len(left & places[key]) > 1]:
+        key = max(fitting, key=lambda key: len(left & places[key]))
+        yield key
+        left -= places[key]
+
+
+def _shared_forms(group: Sequence[Verdict]) -> list[Key]:
+    """Forms that fit wherever the arrays that they explain are wrong, and together explain all that is wrong."""
+    compared = [verdict for verdict in group if verdict.wrong]
+    explains: dict[Key, list[set[str]]] = {}
+    sure: Counter[Key] = Counter()
+    for number, verdict in enumerate(compared):
+        for hint in verdict.hints:
+            key = (hint.name, hint.says)
+            explains.setdefault(key, [set() for _ in compared])[number].update(() if hint.stored else hint.arrays)
+            sure[key] += hint.sure and not hint.stored
+    left = [set(verdict.wrong) for verdict in compared]
+    chosen = []
+    for key in sorted(explains, key=lambda key: -sure[key]):
+        everywhere = set().union(*explains[key])
+        fits = all(everywhere & set(v.wrong) == mine for v, mine in zip(compared, explains[key], strict=True))
+        if fits and sure[key] > 1 and any(mine & wanted for mine, wanted in zip(explains[key], left, strict=True)):
+            chosen.append(key)
+            left = [wanted - mine for mine, wanted in zip(explains[key], left, strict=True)]
+    return [] if any(left) else chosen
+
+
+def _whose(group: Sequence[Verdict], key: Key) -> str:
+    """The arrays that a form explains, where they are all outputs or all gradients."""
+    hints = [hint for verdict in group for hint in verdict.hints if (hint.name, hint.says) == key]
+    kinds = {hint.kind for hint in hints}
+    arrays = list(dict.fromkeys(name for hint in hints for name in hint.arrays))
+    return f"your {subject(kinds.pop(), arrays)}: " if len(kinds) == 1 else ""
+
+
+class Reading:
+    """The hints of each verdict in the light of the others."""
+
+    def __init__(self, verdicts: Sequence[Verdict]) -> None:
+        self.reasons = explained(verdicts)
+        self.against = _refuted(_failing(verdicts))
+
+    def common(self, verdict: Verdict, hint: Hint) -> bool:
+        """Whether it is said on top, of several cases."""
+        return any(
+            reason.name == hint.name
+            and f": {reason.says}".endswith(f": {hint.says}")
+            and _place(verdict) in reason.cases
+            for reason in self.reasons
+        )
+
+    def refuted_by(self, verdict: Verdict, hint: Hint) -> str:
+        """A case that would show the mistake and does not, empty if there is none."""
+        return self.against.get((verdict.op, hint.name), "") if hint.stored else ""
+
+    def hints(self, verdict: Verdict) -> list[Hint]:
+        """What is worth saying: common reasons, mistakes, forms of what these leave, and last what is refuted."""
+        mistakes = [hint for hint in verdict.hints if hint.stored]
+        refuted = [hint for hint in mistakes if self.refuted_by(verdict, hint)]
+        chosen = [hint for hint in verdict.hints if self.common(verdict, hint)]
+        for hints in ([hint for hint in mistakes if hint not in refuted], [h for h in verdict.hints if not h.stored]):
+            done = {name for hint in chosen for name in hint.arrays}
+            chosen += [hint for hint in hints if hint.sure and not done >= set(hint.arrays)]
+        said = {name for hint in chosen if hint.stored or self.common(verdict, hint) for name in hint.arrays}
+        chosen += [hint for hint in refuted if not said >= set(hint.arrays)]
+        return list({hint.text: hint for hint in reversed(chosen)}.values())[::-1]
+
+    def lines(self, verdict: Verdict, *, short: bool = False) -> list[str]:
+        """The likeliest hints, a line each; with ``short``, of a mistake that is said on top the name alone."""
+        lines = []
+        for hint in self.hints(verdict)[:MOST_HINTS]:
+            place = self.refuted_by(verdict, hint)
+            if place:
+                lines.append(f"{hint.text}; but not in {place}, where it would show: {ALONE}")
+            elif short and hint.stored and self.common(verdict, hint):
+                lines.append(f"'{hint.name}' (max error {hint.error:.0e})")
+            else:
+                lines.append(hint.text)
+        return lines
 
 
 def summary_lines(verdicts: Sequence[Verdict]) -> list[str]:
@@ -88,14 +201,14 @@ def _summary(group: Sequence[Verdict]) -> str:
 
 def text_lines(verdicts: Sequence[Verdict], *, verbose: bool = False) -> list[str]:
     """The report: what explains several failures, a line for every failing case and its diagnosis, and the summary."""
-    reasons = explained(verdicts)
-    lines = [str(reason) for reason in reasons]
+    reading = Reading(verdicts)
+    lines = [str(reason) for reason in reading.reasons]
     for verdict in verdicts:
         if verdict.passed and verbose:
             lines.append(f"ok   {verdict.case} {verdict.dtype}: {_figures(verdict)}")
         elif not verdict.passed:
             lines.append(f"FAIL {verdict.case} {verdict.dtype}: {verdict.problem}")
-            lines += [f"     {line}" for line in _diagnosis(verdict, reasons)]
+            lines += [f"     {line}" for line in reading.lines(verdict, short=True)]
     return [*lines, *summary_lines(verdicts)]
 
 
@@ -107,29 +220,27 @@ def _figures(verdict: Verdict) -> str:
     return ", ".join(judged) + (f"; not given: {', '.join(verdict.not_given)}" if verdict.not_given else "")
 
 
-def _diagnosis(verdict: Verdict, reasons: Sequence[Explained]) -> list[str]:
-    """By name what was said of several cases on top; otherwise the likeliest hints in full."""
-    place = f"{verdict.case} {verdict.dtype}"
-    common = {reason.name for reason in reasons if place in reason.cases}
-    lines = [f"'{hint.name}' (max error {hint.error:.0e})" for hint in verdict.hints if hint.name in common]
-    return lines or list(dict.fromkeys(hint.text for hint in verdict.hints))[:MOST_HINTS]
-
-
 def as_dict(target: str, verdicts: Sequence[Verdict], *, grads: bool) -> dict[str, Any]:
     """Everything, for ``--json``."""
+    reading = Reading(verdicts)
     return {
         "target": target,
         "passed": all(verdict.passed for verdict in verdicts),
         "grads": grads,
-        "explained": [vars(reason) for reason in explained(verdicts)],
+        "explained": [vars(reason) for reason in reading.reasons],
         "summary": summary_lines(verdicts),
-        "cases": [{**vars(verdict), "hints": [vars(hint) for hint in verdict.hints]} for verdict in verdicts],
+        "cases": [{**vars(verdict), "hints": _hints(reading, verdict)} for verdict in verdicts],
     }
+
+
+def _hints(reading: Reading, verdict: Verdict) -> list[dict[str, Any]]:
+    return [{**vars(hint), "refuted_by": reading.refuted_by(verdict, hint)} for hint in reading.hints(verdict)]
 
 
 def junit(verdicts: Sequence[Verdict]) -> bytes:
     """A JUnit document: a suite for every operator, a test case for every case and dtype."""
     root = ElementTree.Element("testsuites", {"name": "refbss check", **_counts(verdicts)})
+    reading = Reading(verdicts)
     for op in dict.fromkeys(verdict.op for verdict in verdicts):
         group = [verdict for verdict in verdicts if verdict.op == op]
         suite = ElementTree.SubElement(root, "testsuite", {"name": op, **_counts(group)})
@@ -140,7 +251,7 @@ def junit(verdicts: Sequence[Verdict]) -> bytes:
             )
             if not verdict.passed:
                 failure = ElementTree.SubElement(case, "failure", message=_printable(verdict.problem))
-                failure.text = _printable("\n".join(hint.text for hint in verdict.hints))
+                failure.text = _printable("\n".join(reading.lines(verdict)))
     ElementTree.indent(root)
     return bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"
 

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import json
 import math
-import zipfile
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load
 
 from refbss._checks import InputError
 from refbss._types import Array
 from refbss.conformance.implementation import Answer, CallFailure
-from refbss.conformance.signature import required
+from refbss.conformance.signature import counted, required
+from refbss.conformance.tensor_files import read_tensors
 from refbss.conformance.vectors import DTYPES, Arrays, Library, Vector
 
 SUFFIXES = (".json", ".safetensors", ".npz")
@@ -96,15 +94,22 @@ class Results:
         if not folder.is_dir():
             raise InputError(f"{folder}: {'is a file' if folder.exists() else 'does not exist'}, wanted a folder")
         self.files: dict[str, list[Path]] = {}
-        for op in library.ops:
-            for path in sorted((folder / op).glob("*")):
-                if path.suffix in SUFFIXES:
-                    self.files.setdefault(f"{op}/{path.stem}", []).append(path)
+        self.strays: dict[str, Path] = {}
+        """Answers to what is no case, and what looks like an answer but is called otherwise."""
+        for path in sorted(folder.glob("[!.]*/[!.]*")):
+            op, suffix = path.parent.name, path.suffix
+            case = f"{op}/{path.stem}"
+            if suffix in SUFFIXES and op in library.ops:
+                self.files.setdefault(case, []).append(path)
+            if suffix in SUFFIXES and case not in library.ids:
+                self.strays.setdefault(case, path)
+            elif suffix not in SUFFIXES and suffix.lower() in SUFFIXES:
+                self.strays[f"{op}/{path.name}"] = path
         if not self.files:
             wanted = " or ".join(f"<op>/<case>{suffix}" for suffix in SUFFIXES)
-            raise InputError(f"{folder}: holds no answers, wanted files {wanted}")
-        self.strays = {case: paths[0] for case, paths in self.files.items() if case not in library.ids}
-        """Answers to what is no case."""
+            stray = next(iter(self.strays.values()), None)
+            there = f", there is {stray}" if stray else ""
+            raise InputError(f"{folder}: holds no answers, wanted files {wanted}{there}")
 
     @property
     def ops(self) -> tuple[str, ...]:
@@ -118,9 +123,10 @@ class Results:
                 found = read_answer(path)
             except InputError:
                 continue
-            said = found.dtype or next((a.dtype.name for a in (found.outputs | found.grads).values()), None)
-            if said in DTYPES:
-                return said
+            held = [array.dtype.name for array in (found.outputs | found.grads).values()]
+            for said in (found.dtype, *held):
+                if said in DTYPES:
+                    return said
         return DTYPES[0]
 
     def answer(self, vector: Vector, dtype: str, grads: bool) -> Answer:
@@ -145,7 +151,8 @@ class Results:
             missing = [name for name in required(vector, grads) if name not in found.outputs]
             if missing:
                 raise Unanswered(f"{paths[0]}: has no outputs.{missing[0]}")
-        return Answer(found.outputs, found.grads if grads else {})
+        outputs = {name: counted(name, array, dtype) for name, array in found.outputs.items()}
+        return Answer(outputs, found.grads if grads else {})
 
 
 def _check_names(path: Path, group: str, arrays: Arrays, names: Mapping[str, Any], valid: bool) -> None:
@@ -170,16 +177,8 @@ def read_answer(path: Path) -> AnswerFile:
     """Read an answer by its suffix. Raises InputError naming the file and the key."""
     if path.suffix == ".json":
         return _read_json(path)
-    try:
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as held:
-                arrays = {name: held[name] for name in held.files}
-        else:
-            arrays = load(path.read_bytes())
-    except (OSError, ValueError, KeyError, SafetensorError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: cannot be read ({' '.join(str(error).split())}), wanted arrays") from error
     groups: dict[str, Arrays] = {"outputs": {}, "grads": {}}
-    for name, array in arrays.items():
+    for name, array in read_tensors(path).tensors.items():
         group, _, short = name.partition(".")
         if group not in groups or not short:
             raise InputError(f"{path}: has an array {name!r}, wanted outputs.<name> and grads.<name>")
@@ -197,14 +196,17 @@ def _read_json(path: Path) -> AnswerFile:
     check_document(str(path), document)
     dtype = document.get("dtype")
     outputs, grads = (
-        {name: _array(array, dtype) for name, array in document.get(group, {}).items()}
+        {name: _array(f"{path}: {group}.{name}", array, dtype) for name, array in document.get(group, {}).items()}
         for group in ("outputs", "grads")
     )
     return AnswerFile(document["id"], dtype, outputs, grads, document.get("error"))
 
 
-def _array(array: Mapping[str, Any], dtype: str) -> Array:
+def _array(where: str, array: Mapping[str, Any], dtype: str) -> Array:
     values = [NOT_NUMBERS.get(value, value) if isinstance(value, str | None) else value for value in array["data"]]
-    with np.errstate(over="ignore"):
-        found: Array = np.array(values, np.float64).reshape(array["shape"]).astype(dtype)
+    try:
+        with np.errstate(over="ignore"):
+            found: Array = np.array(values, np.float64).reshape(array["shape"]).astype(dtype)
+    except (ValueError, OverflowError) as error:
+        raise InputError(f"{where}: {error}, wanted numbers and sizes that NumPy can hold") from error
     return found

@@ -12,7 +12,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from sysconfig import get_path
 from traceback import extract_tb
@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from refbss._types import Array
 from refbss.conformance.implementation import CallFailure
 from refbss.conformance.vectors import Vector
 from refbss.engine import engine
@@ -28,6 +29,9 @@ WHOLE = ("model", "objective", "train")
 """Operators whose parameters go in as one mapping, ``params``: their names have dots."""
 ALONE = {"model": "est", "objective": "loss"}
 """The output that a single array is, where it is not the first."""
+COUNTED = ("assignment",)
+"""Outputs that may come as integers or truths: they are zeros and ones, and reported only."""
+COMMAND_LINE = "refbss_cli"
 LONGEST_MESSAGE = 300
 
 Offered = Mapping[str, Any]
@@ -91,7 +95,7 @@ def names(function: Callable[..., Any], *, after: int = 0) -> Names:
     """The arguments of a callable, the first ``after`` left out."""
     try:
         parameters = list(inspect.signature(function).parameters.values())[after:]
-    except (TypeError, ValueError):
+    except Exception:  # there is none, or an object raises whatever it is asked for
         return Names((), (), (), True, True)
     ordinary = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     return Names(
@@ -101,6 +105,18 @@ def names(function: Callable[..., Any], *, after: int = 0) -> Names:
         any(p.kind == p.VAR_KEYWORD for p in parameters),
         any(p.kind == p.VAR_POSITIONAL for p in parameters),
     )
+
+
+def unwrapped(target: Any) -> Any:
+    """What a ``functools.partial`` calls in the end; anything else as it is."""
+    while isinstance(target, partial):
+        target = target.func
+    return target
+
+
+def counted(name: str, array: Array, dtype: str) -> Array:
+    """An array in the dtype of the run where it is an assignment of integers or truths; any other as it is."""
+    return array.astype(dtype) if name in COUNTED and array.dtype.kind in "biu" else array
 
 
 def shown(vector: Vector, name: str) -> str:
@@ -166,20 +182,36 @@ def _constructed(target: type, offered: Offered) -> tuple[Any, tuple[str, ...]]:
 def user_code() -> Iterator[None]:
     """Around a call of somebody else's code: what it prints goes to stderr, what it raises becomes CallFailure.
 
-    SystemExit is caught too; KeyboardInterrupt is not.
+    That includes SystemExit and pytest's way to skip; an interrupt and a termination pass.
     """
     try:
         with redirect_stdout(sys.stderr):
             yield
     except CallFailure:
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if stops(error):
+            raise
         raise CallFailure(raised(error)) from error
+
+
+def stops(error: BaseException) -> bool:
+    """Whether an exception ends the program: Ctrl-C, or what the command line itself raises at a signal."""
+    if isinstance(error, Exception):
+        return False
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    ours = place is not None and place.tb_frame.f_globals.get("__package__") == COMMAND_LINE
+    return ours or isinstance(error, KeyboardInterrupt)
 
 
 def raised(error: BaseException) -> str:
     """What an exception of somebody else's code says, on one line, with the line of that code."""
-    text = " ".join(str(error).split())
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # it cannot even say what it is
+        text = ""
     if len(text) > LONGEST_MESSAGE:
         text = text[:LONGEST_MESSAGE] + " .."
     frames = [frame for frame in extract_tb(error.__traceback__) if not _library(frame.filename)]
@@ -201,6 +233,7 @@ def required(vector: Vector, grads: bool) -> list[str]:
     return [name for name in wanted if grads or (vector.op, name) != ("gru", "h_n")]
 
 
+@user_code()
 def outputs_by_name(vector: Vector, returned: Any, grads: bool) -> dict[str, Any]:
     """What a callable returned, by the names of the case's outputs. Raises CallFailure where it does not fit.
 
@@ -242,6 +275,7 @@ def outputs_by_name(vector: Vector, returned: Any, grads: bool) -> dict[str, Any
     return found
 
 
+@user_code()
 def grads_by_name(vector: Vector, returned: Any) -> dict[str, Any]:
     """What a vjp returned, by argument. A None in it counts as not given. Raises CallFailure where it does not fit."""
     order = list(vector.grads)

@@ -15,12 +15,15 @@ numpy.transpose takes to make theirs of ours.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from refbss._checks import InputError
+from refbss.conformance.vectors import Library, Vector
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,34 @@ class StateMap:
 
     parameters: Mapping[str, Place] = field(default_factory=dict)
     layers: Mapping[str, Place] = field(default_factory=dict)
+
+
+def meant(name: str, owner: str, known: Iterable[str]) -> str:
+    """The end of a message on a name that ``owner`` does not know: the nearest one that it knows, or all."""
+    others = [other for other in known if other]
+    near = get_close_matches(name, others, n=1)
+    return f", did you mean {near[0]}?" if near else f"; {owner} has {', '.join(others) or 'none'}"
+
+
+def entries_for(vector: Vector, group: str, entries: Mapping[str, Place]) -> dict[str, Place]:
+    """The entries of a table that a case has use for: one map may serve several cases, of which some lack a layer.
+
+    ``group`` is that of their names, params or outputs. Raises InputError on a name that no case has.
+    """
+    held = getattr(vector, group)
+    for theirs, place in entries.items():
+        if place.name not in held and place.name not in _names(vector.op, group):
+            near = meant(place.name, vector.id, held)
+            raise InputError(f"state map: {theirs!r} is {place.name!r}, which no case has{near}")
+    return {theirs: place for theirs, place in entries.items() if place.name in held}
+
+
+@cache
+def _names(op: str, group: str) -> frozenset[str]:
+    """What the parameters or the outputs are called, over all cases of an operator that refbss ships."""
+    library = Library()
+    cases = library.find(op) if op in library.ops else []
+    return frozenset(name for case in cases for name in library.document(case).get(group, {}))
 
 
 def read_state_map(path: Path) -> StateMap:

@@ -7,29 +7,35 @@ import importlib.util
 import os
 import sys
 from collections.abc import Iterable
-from contextlib import redirect_stdout
 from difflib import get_close_matches
-from functools import reduce
+from functools import cache, reduce
 from pathlib import Path
 from typing import Any
 
 from refbss._checks import InputError, check_choice
-from refbss.conformance.implementation import Implementation
+from refbss.conformance.implementation import CallFailure, Implementation
 from refbss.conformance.own import own
-from refbss.conformance.signature import names, raised
+from refbss.conformance.signature import names, unwrapped, user_code
 from refbss.conformance.state_map import StateMap
-from refbss.engine import ENGINES
+from refbss.engine import ENGINES, engine
 
 FRAMEWORKS = ("numpy", "torch", "jax")
+PROBES = {"torch": "nn", "jax": "vjp"}
+"""What a library has, and a file of the user's that happens to be called so has not."""
 WANTED = f"wanted module:attribute, file.py:attribute, or one of {', '.join(ENGINES)}"
 
 
 def library(name: str) -> Any:
     """The module ``torch`` or ``jax``, which refbss works without. Raises InputError where it cannot be imported."""
     try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise InputError(f"framework {name}: cannot be imported ({error}), wanted it installed") from None
+        with user_code():
+            module = importlib.import_module(name)
+    except CallFailure as error:
+        raise InputError(f"framework {name}: cannot be imported (it {error}), wanted it installed") from error
+    if not hasattr(module, PROBES[name]):
+        there = getattr(module, "__file__", None)
+        raise InputError(f"framework {name}: cannot be imported, {there} is in its place, wanted that called otherwise")
+    return module
 
 
 def load_target(target: str) -> Any:
@@ -41,14 +47,17 @@ def load_target(target: str) -> Any:
     place, colon, attribute = target.rpartition(":")
     if not colon or not place or not all(part.isidentifier() for part in attribute.split(".")):
         raise InputError(f"target: {target!r} is no target, {WANTED}")
+    engine(ENGINES[0])  # imports what the law stands on before a file of the user's can be taken for it
     _importable(os.getcwd())
+    if place.endswith(".py"):
+        if not Path(place).is_file():
+            raise InputError(f"target: there is no file {place}")
+        _importable(str(Path(place).resolve().parent))
     try:
-        with redirect_stdout(sys.stderr):
-            module = _from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
-    except InputError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise InputError(f"target: {place} cannot be imported: it {raised(error)}") from error
+        with user_code():
+            module = _from_file(Path(place).resolve()) if place.endswith(".py") else importlib.import_module(place)
+    except CallFailure as error:
+        raise InputError(f"target: {place} cannot be imported: it {error}") from error
     return reduce(lambda owner, name: _attribute(place, owner, name), attribute.split("."), module)
 
 
@@ -58,33 +67,42 @@ def _importable(folder: str) -> None:
 
 
 def _from_file(path: Path) -> Any:
-    if not path.is_file():
-        raise InputError(f"target: there is no file {path}")
+    """The module of a file; the one that is there already unless the file has changed, as target and vjp share it."""
+    return _executed(path, path.stat().st_mtime_ns)
+
+
+@cache
+def _executed(path: Path, _: int) -> Any:
     name = f"refbss_target_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None, path
     module = importlib.util.module_from_spec(spec)
-    _importable(str(path.resolve().parent))
     sys.modules[name] = module  # dataclasses look their module up there
     spec.loader.exec_module(module)
     return module
 
 
 def _attribute(place: str, owner: Any, name: str) -> Any:
+    nothing = object()
     try:
-        return getattr(owner, name)
-    except AttributeError:
-        near = get_close_matches(name, [other for other in dir(owner) if not other.startswith("_")], n=1)
+        with user_code():
+            found = getattr(owner, name, nothing)
+            others = [] if found is not nothing else [other for other in dir(owner) if not other.startswith("_")]
+    except CallFailure as error:
+        raise InputError(f"target: {place} does not give {name}: asked for it, it {error}") from error
+    if found is nothing:
+        near = get_close_matches(name, others, n=1)
         hint = f", did you mean {near[0]}?" if near else ""
-        raise InputError(f"target: {place} has no {name}{hint}") from None
+        raise InputError(f"target: {place} has no {name}{hint}")
+    return found
 
 
 def is_torch(target: Any) -> bool:
-    """Whether it is a torch.nn.Module or a class of them; asking does not import PyTorch."""
-    torch = sys.modules.get("torch")
-    if torch is None:
+    """Whether it is a torch.nn.Module, a class of them, or a partial of one; asking does not import PyTorch."""
+    module = getattr(getattr(sys.modules.get("torch"), "nn", None), "Module", None)
+    target = unwrapped(target)
+    if module is None:
         return False
-    module = torch.nn.Module
     return isinstance(target, module) or (isinstance(target, type) and issubclass(target, module))
 
 
@@ -95,6 +113,14 @@ def _guess(target: Any, ops: Iterable[str]) -> str:
     has = names(target)
     builder = "model" in ops and not {"params", "mix"} & set(has.keywords) and not has.everything
     return "torch" if builder else "numpy"
+
+
+def _name(target: Any) -> str:
+    try:
+        with user_code():
+            return str(getattr(target, "__qualname__", type(target).__name__))
+    except CallFailure:
+        return type(target).__name__
 
 
 def implementation(
@@ -111,7 +137,7 @@ def implementation(
     torch.nn.Module, and for a builder of whole models where ``ops`` names ``model``. ``vjp``, a name or a callable,
     gives the gradients of a numpy callable. Raises InputError.
     """
-    name = target if isinstance(target, str) else getattr(target, "__qualname__", type(target).__name__)
+    name = target if isinstance(target, str) else _name(target)
     if isinstance(target, str):
         engine = own(target)
         if engine is not None:
@@ -135,4 +161,7 @@ def implementation(
         return JaxCallable(name, target, library("jax"))
     from refbss.conformance.numpy_adapter import NumpyCallable
 
-    return NumpyCallable(name, target, load_target(vjp) if isinstance(vjp, str) else vjp)
+    pull = load_target(vjp) if isinstance(vjp, str) else vjp
+    if not (pull is None or callable(pull)):
+        raise InputError(f"vjp: {vjp} is a {type(pull).__name__}, wanted a callable")
+    return NumpyCallable(name, target, pull)

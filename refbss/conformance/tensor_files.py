@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,19 @@ from refbss._files import replaced
 
 Tensors = dict[str, NDArray[Any]]
 SUFFIXES = (".safetensors", ".npz")
+DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    TokenError,
+    OSError,
+    RuntimeError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    MemoryError,
+    OverflowError,
+)
+"""What zipfile and NumPy raise at an archive that is damaged or none."""
 
 
 class TensorFile(NamedTuple):
@@ -41,7 +55,7 @@ def read_tensors(path: Path) -> TensorFile:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}, wanted a file of weights") from error
+        raise InputError(f"{path}: {error.strerror}, wanted a file of arrays") from error
     return _from_npz(path, content) if path.suffix == ".npz" else _from_safetensors(path, content)
 
 
@@ -68,8 +82,8 @@ def _from_npz(path: Path, content: bytes) -> TensorFile:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             tensors = {name.removesuffix(".npy"): _from_npy(archive.read(name)) for name in archive.namelist()}
-    except (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, ValueError, EOFError) as error:
-        raise InputError(f"{path}: {error}, wanted an npz file of plain arrays") from error
+    except DAMAGED as error:
+        raise InputError(f"{path}: {' '.join(str(error).split())}, wanted an npz file of plain arrays") from error
     return TensorFile(tensors, None)
 
 

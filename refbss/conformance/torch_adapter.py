@@ -12,7 +12,7 @@ from refbss._types import Array
 from refbss.conformance import models_adapter, torch_modules
 from refbss.conformance.implementation import Answer, CallFailure, Implementation
 from refbss.conformance.numpy_adapter import as_array, fits
-from refbss.conformance.signature import WHOLE, call, names, outputs_by_name, user_code
+from refbss.conformance.signature import WHOLE, call, names, outputs_by_name, unwrapped, user_code
 from refbss.conformance.state_map import Place, StateMap
 from refbss.conformance.vectors import Arrays, Vector
 
@@ -34,11 +34,14 @@ class TorchTarget:
         self.state_map = state_map
         module = torch.nn.Module
         self.is_module = isinstance(target, module)
-        self.is_class = isinstance(target, type) and issubclass(target, module)
+        made = unwrapped(target)
+        self.is_class = isinstance(made, type) and issubclass(made, module)
 
     def answer(self, vector: Vector, dtype: str, grads: bool) -> Answer:
         """Call it, and pull the cotangents back. Raises CallFailure; InputError on a state map that does not fit."""
         grads = grads and bool(vector.grads)
+        if self.state_map.layers and vector.op != "model":
+            raise InputError(f"state map: [layers] are those of whole models, wanted none for {vector.op}")
         if self.makes_modules(vector):
             found, leaves = self._module(vector, dtype, grads)
         elif self.state_map != StateMap():
@@ -58,18 +61,37 @@ class TorchTarget:
         if self.is_module or self.is_class:
             return True
         has = names(self.target)
-        if has.everything or isinstance(self.target, type) or vector.op in ("objective", "train"):
+        if isinstance(self.target, type) or vector.op in ("objective", "train"):
             return False
         arrays = {"params", *vector.inputs} if vector.op in WHOLE else {*vector.inputs, *vector.params}
-        return not arrays & {*has.keywords, *has.positional}
+        named = {*has.keywords, *has.positional}
+        return not arrays & named and not (has.everything and not named & set(torch_modules.sizes_of(vector)))
 
     def _function(self, vector: Vector, dtype: str, grads: bool) -> tuple[dict[str, Any], Leaves]:
         leaves = {
             name: self._tensor(array, dtype, grads and name in vector.grads)
             for name, array in (vector.inputs | vector.params).items()
         }
-        found = outputs_by_name(vector, call(self.target, vector, leaves).returned, grads)
+        returned = self._call(vector, _clones(leaves))
+        found = outputs_by_name(vector, returned, grads)
         return found, {name: (leaf, Place(name)) for name, leaf in leaves.items()}
+
+    def _call(self, vector: Vector, arrays: Mapping[str, Any]) -> Any:
+        """Call a function. One that has nothing but ``**kwargs`` is told why it was given arrays, if it fails."""
+        has = names(self.target)
+        may_build = has.everything and not has.keywords and not has.positional and vector.op in torch_modules.SIZES
+        try:
+            returned = call(self.target, vector, arrays).returned
+            if isinstance(returned, self.torch.nn.Module):
+                raise CallFailure(f"returned a {type(returned).__name__}, wanted arrays")
+        except CallFailure as error:
+            if not may_build or not isinstance(error.__cause__, TypeError | None):
+                raise
+            size = next(iter(torch_modules.sizes_of(vector)))
+            raise CallFailure(
+                f"{error}; given the arrays, as **kwargs alone are; a builder of modules names a size, such as {size}"
+            ) from error
+        return returned
 
     def _module(self, vector: Vector, dtype: str, grads: bool) -> tuple[dict[str, Any], Leaves]:
         whole = vector.op == "model"
@@ -80,15 +102,14 @@ class TorchTarget:
         if not isinstance(module, self.torch.nn.Module):
             came = type(module).__name__
             raise CallFailure(f"returned a {came}, wanted a torch.nn.Module, or arguments named as the case's arrays")
-        loaded = torch_modules.load(module, vector.params, self.state_map, self.torch, dtype)
+        loaded = torch_modules.load(module, vector, self.state_map, self.torch, dtype)
         inputs = {
             name: self._tensor(array, dtype, grads and name in vector.grads) for name, array in vector.inputs.items()
         }
         if whole:
-            found = models_adapter.run(module, vector, inputs, taken, self.state_map, grads)
+            found = models_adapter.run(module, vector, _clones(inputs), taken, self.state_map, grads)
         else:
-            returned = torch_modules.apply(module, vector, dict(inputs), taken, self.torch)
-            found = outputs_by_name(vector, returned, grads)
+            found = torch_modules.apply(module, vector, _clones(inputs), taken, grads, self.torch)
         return found, {name: (leaf, Place(name)) for name, leaf in inputs.items()} | loaded
 
     def _tensor(self, array: Array, dtype: str, differentiated: bool) -> Any:
@@ -97,10 +118,12 @@ class TorchTarget:
     def _array(self, name: str, value: Any, dtype: str) -> Array:
         if not isinstance(value, self.torch.Tensor):
             return as_array(name, value, dtype)
-        if value.dtype == self.torch.bfloat16:
-            raise CallFailure(f"{name} is {value.dtype}, wanted torch.{dtype}")
-        array: Array = value.detach().cpu().numpy()
-        return array
+        try:
+            with user_code():
+                array = value.detach().resolve_conj().resolve_neg().cpu().numpy()
+        except CallFailure as error:  # a type that NumPy has not, or no numbers that lie in a row
+            raise CallFailure(f"{name} is {_kind(value)}, wanted torch.{dtype}") from error
+        return as_array(name, array, dtype)
 
     def _gradients(self, vector: Vector, found: Mapping[str, Any], leaves: Leaves, dtype: str) -> Arrays:
         """Gradients by name; zeros for what the outputs do not depend on."""
@@ -119,3 +142,15 @@ class TorchTarget:
             array = np.zeros(leaf.shape, dtype) if value is None else self._array(name, value, dtype)
             grads[name] = array.transpose(place.ours(array.shape))
         return grads
+
+
+def _clones(leaves: Mapping[str, Any]) -> dict[str, Any]:
+    """What is handed out: unlike a leaf, it may be written into."""
+    return {name: leaf.clone() for name, leaf in leaves.items()}
+
+
+def _kind(value: Any) -> str:
+    """What a tensor is that NumPy cannot hold: ``torch.bfloat16``, ``torch.float32 (torch.sparse_coo)``."""
+    said = ["nested"] * bool(value.is_nested) + ["meta"] * bool(value.is_meta)
+    said += [str(value.layout)] * (str(value.layout) != "torch.strided")
+    return f"{value.dtype} ({', '.join(said)})" if said else str(value.dtype)

@@ -6,11 +6,22 @@ import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from refbss._checks import InputError
 from refbss.conformance.implementation import CallFailure
-from refbss.conformance.signature import Offered, arguments, attributes, may_be_left_out, names, shown, user_code
-from refbss.conformance.state_map import Place, StateMap
-from refbss.conformance.vectors import Arrays, Vector
+from refbss.conformance.signature import (
+    Offered,
+    arguments,
+    attributes,
+    may_be_left_out,
+    names,
+    outputs_by_name,
+    shown,
+    user_code,
+)
+from refbss.conformance.state_map import Place, StateMap, entries_for, meant
+from refbss.conformance.vectors import Vector
 
 Loaded = dict[str, tuple[Any, Place]]
 """The module's parameter, and how its axes lie, for every parameter of the case."""
@@ -58,12 +69,11 @@ def build(target: Any, is_module: bool, vector: Vector) -> tuple[Any, tuple[str,
     ``target`` is a class, a function that returns a module, or (``is_module``) a module, which is copied.
     """
     if is_module:
-        for name, value in attributes(vector).items():
-            _same(target, name, value)
         with user_code():
+            for name, value in attributes(vector).items():
+                _same(target, name, value)
             return copy.deepcopy(target), tuple(name for name in vector.attrs if hasattr(target, name))
-    shapes = {name: array.shape for name, array in vector.params.items()}
-    sizes: dict[str, Any] = SIZES[vector.op](shapes) if vector.op in SIZES else {}
+    sizes = sizes_of(vector)
     attrs = attributes(vector)
     has = names(target)
     offered = {**sizes, **attrs}
@@ -78,28 +88,45 @@ def build(target: Any, is_module: bool, vector: Vector) -> tuple[Any, tuple[str,
         return target(**{name: offered[name] for name in taken}), tuple(taken)
 
 
+def sizes_of(vector: Vector) -> dict[str, Any]:
+    """What a constructor may ask for beside the attributes of the case."""
+    shapes = {name: array.shape for name, array in vector.params.items()}
+    return SIZES[vector.op](shapes) if vector.op in SIZES else {}
+
+
 def _same(module: Any, name: str, value: Any) -> None:
     """A module that exists already must have been built with the attribute of the case."""
     if hasattr(module, name):
         has = getattr(module, name)
-        if has not in (value, (value,)):
-            raise CallFailure(f"was built with {name}={has!r}; the case has {name}={value!r}")
+        equal = (has[0] if isinstance(has, tuple) and len(has) == 1 else has) == value
+        if not (equal.all() if hasattr(equal, "all") else equal):
+            raise CallFailure(f"was built with {name}={' '.join(repr(has).split())}; the case has {name}={value!r}")
 
 
-def load(module: Any, params: Arrays, state_map: StateMap, torch: Any, dtype: str) -> Loaded:
+def load(module: Any, vector: Vector, state_map: StateMap, torch: Any, dtype: str) -> Loaded:
     """Give a module the parameters of a case, in ``dtype``; every one must find its place. Raises CallFailure.
 
     Names are equal, equal with dots turned into underscores, or what the state map says.
     """
-    module.to(getattr(torch, dtype)).eval()
-    theirs = dict(module.named_parameters())
+    params = vector.params
+    with user_code():
+        module.to(getattr(torch, dtype))
+        module.eval()
+        theirs = dict(module.named_parameters())
+    if lazy := [name for name, parameter in theirs.items() if torch.nn.parameter.is_lazy(parameter)]:
+        given = ", ".join(sizes_of(vector)) or "its sizes"
+        raise CallFailure(
+            f"its {lazy[0]} has no shape before the first call: the module is lazy; wanted one that is built with its "
+            f"sizes: a constructor or a builder is given {given}"
+        )
+    mapped = entries_for(vector, "params", state_map.parameters)
+    if unknown := [name for name in mapped if name not in theirs]:
+        raise InputError(f"state map: the module has no parameter {unknown[0]!r}{meant(unknown[0], 'it', theirs)}")
     flat = {name.replace(".", "_"): name for name in params}
     places: dict[str, Place] = {}
     for name in theirs:
         ours = name if name in params else flat.get(name.replace(".", "_")) or name
-        places[name] = state_map.parameters.get(name, Place(ours))
-    if unknown := [name for name in state_map.parameters if name not in theirs]:
-        raise InputError(f"state map: the module has no parameter {unknown[0]!r}; it has {', '.join(theirs)}")
+        places[name] = mapped.get(name, Place(ours))
     missing = [name for name in params if name not in {place.name for place in places.values()}]
     extra = [name for name, place in places.items() if place.name not in params]
     if missing or extra:
@@ -116,7 +143,7 @@ def load(module: Any, params: Arrays, state_map: StateMap, torch: Any, dtype: st
             raise CallFailure(f"parameter {name} has shape {tuple(theirs[name].shape)}, wanted {wanted.shape}")
         if place.name in loaded:
             raise CallFailure(f"parameters do not match: two of the module's are {place.name}")
-        with torch.no_grad():
+        with user_code(), torch.no_grad():
             theirs[name].copy_(torch.tensor(wanted.copy(), dtype=getattr(torch, dtype)))
         theirs[name].requires_grad_(True)
         loaded[place.name] = (theirs[name], place)
@@ -149,8 +176,13 @@ def forward(module: Any, vector: Vector, inputs: Offered, taken: tuple[str, ...]
         return module(*row)
 
 
-def apply(module: Any, vector: Vector, inputs: dict[str, Any], taken: tuple[str, ...], torch: Any) -> Any:
-    """Call the module of an operator, with the padding and trimming that it lacks itself. Raises CallFailure."""
+def apply(
+    module: Any, vector: Vector, inputs: dict[str, Any], taken: tuple[str, ...], grads: bool, torch: Any
+) -> dict[str, Any]:
+    """Call the module of an operator, with the padding and trimming that it lacks itself. Raises CallFailure.
+
+    Returns the outputs by the names of the case.
+    """
     if vector.op == "gru" and getattr(module, "batch_first", True) is False:
         raise CallFailure("was built with batch_first=False; the case is batch first")
     own = {*taken, *names(module.forward).keywords}
@@ -160,11 +192,19 @@ def apply(module: Any, vector: Vector, inputs: dict[str, Any], taken: tuple[str,
     if pad := extra.get("pad_left", 0):
         inputs = inputs | {"x": torch.nn.functional.pad(inputs["x"], (pad, 0))}
     returned = forward(module, vector, inputs, taken)
+    found = outputs_by_name(vector, returned, grads)
     if trim := extra.get("trim_right", 0):
-        if trim >= returned.shape[-1]:
-            raise CallFailure(f"returned {returned.shape[-1]} samples, of which trim_right={trim} cannot be cut off")
-        returned = returned[..., : returned.shape[-1] - trim]
-    if vector.op == "gru" and isinstance(returned, tuple) and len(returned) == 2:
-        y, h_n = returned
-        returned = (y, h_n[0] if h_n.ndim == 3 and h_n.shape[0] == 1 else h_n)
-    return returned
+        shortened = _trimmed(found.get("y", returned), trim, torch)  # what is to be refused has no outputs by name
+        found |= {"y": shortened} if found else {}
+    h_n = found.get("h_n")
+    if isinstance(h_n, torch.Tensor | np.ndarray) and h_n.ndim == 3 and h_n.shape[0] == 1:
+        found["h_n"] = h_n[0]
+    return found
+
+
+def _trimmed(y: Any, trim: int, torch: Any) -> Any:
+    if not isinstance(y, torch.Tensor | np.ndarray) or not y.ndim:
+        return y
+    if trim >= y.shape[-1]:
+        raise CallFailure(f"returned {y.shape[-1]} samples, of which trim_right={trim} cannot be cut off")
+    return y[..., : y.shape[-1] - trim]

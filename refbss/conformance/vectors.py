@@ -26,6 +26,7 @@ from refbss._checks import InputError
 from refbss._types import Array
 
 FORMAT = "refbss-vectors/1"
+VERSION = 1
 SENTENCES = "MISTAKES.json"
 DTYPES = ("float32", "float64")
 Arrays = dict[str, Array]
@@ -78,21 +79,15 @@ class Library:
 
     def __init__(self, root: Path | None = None) -> None:
         self.root = Path(str(files("refbss_golden"))) if root is None else Path(root)
-        path = self.root / "MANIFEST.json"
-        try:
-            manifest = json.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise InputError(f"{path}: {error.strerror}, wanted the manifest of a {FORMAT} folder") from error
-        except ValueError as error:
-            raise InputError(f"{path}: not JSON ({error}), wanted the manifest of a {FORMAT} folder") from error
-        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-            raise InputError(f"{path}: format is not {FORMAT}")
-        self.manifest: Mapping[str, Mapping[str, str]] = manifest["files"]
+        self.remedy = "install refbss again" if root is None else "export the vectors again"
+        self.manifest = _manifest(self.root / "MANIFEST.json")
+        if not self.ids:
+            raise InputError(f"{self.root / 'MANIFEST.json'}: lists no cases")
 
     @cached_property
     def ids(self) -> tuple[str, ...]:
         """The id of every case, sorted."""
-        documents = (name for name in self.manifest if name.endswith(".json") and not name.endswith(SENTENCES))
+        documents = (name for name in self.manifest if fnmatchcase(name, "*/*.json") and not name.endswith(SENTENCES))
         return tuple(sorted(name.removesuffix(".json") for name in documents))
 
     @cached_property
@@ -105,6 +100,8 @@ class Library:
 
         Raises InputError where nothing matches.
         """
+        if not isinstance(pattern, str):
+            raise InputError(f"vectors: {pattern!r} is a {type(pattern).__name__}, wanted the name of an operator")
         operator = pattern.removesuffix("/")
         wanted = f"{operator}/*" if operator in self.ops else pattern
         found = [name for name in self.ids if fnmatchcase(name, wanted)]
@@ -127,7 +124,7 @@ class Library:
         if digest != wanted:
             raise InputError(
                 f"{path}: sha256 is {digest[:12]}.. ({len(content)} bytes), MANIFEST.json has {wanted[:12]}..: "
-                "the file was changed or cut short, install refbss again"
+                f"the file was changed or cut short, {self.remedy}"
             )
         return content
 
@@ -136,11 +133,27 @@ class Library:
         if name not in self.ids:
             self.find(name)  # says what was meant
             raise InputError(f"vectors: {name!r} is not the id of one case")
-        document = json.loads(self.read(f"{name}.json"))
-        if document.get("mistakes"):
-            says = json.loads(self.read(f"{document['op']}/{SENTENCES}"))
-            document["mistakes"] = [{"name": m["name"], "says": says[m["name"]], **m} for m in document["mistakes"]]
+        document = self.document(name)
+        if mistakes := document.get("mistakes"):
+            sentences = f"{document['op']}/{SENTENCES}"
+            says = self._object(sentences)
+            if unsaid := [m["name"] for m in mistakes if not isinstance(says.get(m["name"]), str)]:
+                raise InputError(f"{self.root / sentences}: has no sentence for {unsaid[0]}, which {name} names")
+            document["mistakes"] = [{"name": m["name"], "says": says[m["name"]], **m} for m in mistakes]
         return parse(document, self.read(f"{name}.safetensors"))
+
+    def document(self, name: str) -> dict[str, Any]:
+        """The JSON document of one case by its id. Raises InputError where it is damaged."""
+        held = self._object(f"{name}.json")
+        check_case(f"{self.root / name}.json", name, held)
+        return held
+
+    def _object(self, name: str) -> dict[str, Any]:
+        """A JSON file. Raises InputError where it holds anything but an object."""
+        held = _read_json(self.root / name, self.read(name), "an object")
+        if not isinstance(held, dict):
+            raise InputError(f"{self.root / name}: is no object, wanted one")
+        return held
 
     def load_all(self, patterns: Sequence[str] = ()) -> Iterator[Vector]:
         """Read every case that matches one of the patterns; without patterns, every case. Raises InputError."""
@@ -149,13 +162,87 @@ class Library:
             yield self.load(name)
 
 
+def _read_json(path: Path, content: bytes, wanted: str) -> Any:
+    try:
+        return json.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not JSON ({error}), wanted {wanted}") from error
+
+
+def _manifest(path: Path) -> Mapping[str, Mapping[str, str]]:
+    """The files that a manifest lists. Raises InputError on one that is none, or of another version."""
+    wanted = f"the manifest of a {FORMAT} folder"
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}, wanted {wanted}") from error
+    manifest = _read_json(path, content, wanted)
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise InputError(f"{path}: format is not {FORMAT}")
+    if manifest.get("version", VERSION) != VERSION:
+        raise InputError(f"{path}: version is {manifest['version']!r}, wanted {VERSION}")
+    listed = manifest.get("files")
+    if not isinstance(listed, dict):
+        raise InputError(f"{path}: has no files, wanted {wanted}")
+    for name, said in listed.items():
+        if not isinstance(said, dict) or not isinstance(said.get("sha256"), str):
+            raise InputError(f"{path}: has no sha256 of {name}")
+    return listed
+
+
+SHAPES = ("inputs", "params", "outputs", "cotangents", "grads")
+LISTS, OBJECTS = ("flags", "equations"), ("attrs", "axes", "provenance")
+
+
+def check_case(where: str, case: str, document: Mapping[str, Any]) -> None:
+    """Check the document of a case. Raises InputError naming ``where`` and the key that is missing or wrong."""
+    valid = document.get("result") == "valid"
+    rules = {
+        "format": (document.get("format", FORMAT) == FORMAT, FORMAT),
+        "id": (document.get("id") == case, repr(case)),
+        "op": (document.get("op") == case.split("/")[0], repr(case.split("/")[0])),
+        "result": (document.get("result") in ("valid", "error"), "valid or error"),
+        **{key: (isinstance(document.get(key), list), "a list") for key in LISTS},
+        **{key: (isinstance(document.get(key), dict), "an object") for key in OBJECTS},
+        **{key: (isinstance(document.get(key, {}), dict), "an object of shapes") for key in SHAPES},
+        "inputs": (isinstance(document.get("inputs"), dict), "an object of shapes"),
+        "outputs": (isinstance(document.get("outputs"), dict) or not valid, "an object of shapes"),
+        "tol": (not valid or _has_tolerances(document), "a number for each dtype, of outputs and of grads"),
+        "mistakes": (_has_names(document.get("mistakes", [])), "a list of objects, each with its name"),
+    }
+    for key, (right, wanted) in rules.items():
+        if not right:
+            raise InputError(f"{where}: {key} is {document.get(key)!r:.60}, wanted {wanted}")
+    arguments = {*document["inputs"], *document.get("params", {})}
+    for key, known in (("cotangents", set(document.get("outputs", {}))), ("grads", arguments)):
+        if unknown := [name for name in document.get(key, {}) if name not in known]:
+            raise InputError(f"{where}: {key} has {unknown[0]}, wanted {', '.join(sorted(known)) or 'none'}")
+
+
+def _has_tolerances(document: Mapping[str, Any]) -> bool:
+    kinds = ("outputs", "grads") if document.get("grads") else ("outputs",)
+    try:
+        return all(type(document["tol"][dtype][kind]) in (int, float) for dtype in DTYPES for kind in kinds)
+    except (KeyError, TypeError):
+        return False
+
+
+def _has_names(mistakes: Any) -> bool:
+    return isinstance(mistakes, list) and all(
+        isinstance(said, dict)
+        and isinstance(said.get("name"), str)
+        and all(isinstance(said.get(kind, []), list | dict) for kind in ("outputs", "grads"))
+        for said in mistakes
+    )
+
+
 def parse(document: Mapping[str, Any], tensors: bytes) -> Vector:
     """Put a case together from its JSON document and its safetensors file. Raises InputError where they disagree."""
     case = document["id"]
     try:
         arrays = load(tensors)
-    except SafetensorError as error:
-        raise InputError(f"{case}.safetensors: {error}") from error
+    except (SafetensorError, KeyError) as error:  # damaged, or of a type that NumPy has not
+        raise InputError(f"{case}.safetensors: cannot be read ({error})") from error
 
     def group(prefix: str, names: Sequence[str]) -> Arrays:
         missing = [name for name in names if f"{prefix}.{name}" not in arrays]

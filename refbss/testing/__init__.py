@@ -36,7 +36,8 @@ def vector_test(
     (numpy, torch, jax; None guesses), ``vjp`` and ``state_map`` (a TOML file) are those of ``refbss check``; ``dtype``
     is float32, float64 or both; with ``grads`` the gradients are judged too. ``vectors`` is a folder of vectors in
     place of those that refbss ships. The target is imported when the first test runs. A failure says what differs,
-    where, and which known mistake it equals. Raises InputError where no case matches.
+    where, and which known mistake it equals. It may stand in a class of tests, from pytest 8.4 on. Raises InputError
+    where no case matches.
     """
     from refbss.testing.cases import Questions
 
@@ -47,7 +48,7 @@ def vector_test(
     asked = questions.asked
 
     @pytest.mark.parametrize(("case", "dtype"), asked, ids=[f"{case}-{each}" for case, each in asked])
-    def test(case: str, dtype: str) -> None:
+    def test(_self: object = None, /, *, case: str, dtype: str) -> None:
         problem = questions.problem(case, dtype)
         if problem:
             pytest.fail(problem, pytrace=False)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from refbss._checks import InputError, check_choice
 from refbss.conformance.implementation import Implementation
-from refbss.conformance.judge import judge
+from refbss.conformance.judge import Verdict, judge
+from refbss.conformance.report import Reading
 from refbss.conformance.state_map import read_state_map
 from refbss.conformance.targets import implementation, load_target
 from refbss.conformance.vectors import DTYPES, Library
-
-MOST_HINTS = 3
-"""A failure names so many explanations, the likeliest first."""
 
 
 class Questions:
@@ -43,6 +42,7 @@ class Questions:
         cases = list(dict.fromkeys(case for pattern in patterns for case in self.library.find(pattern)))
         self.asked = [(case, each) for case in cases for each in (DTYPES if dtype == "both" else (dtype,))]
         """Ids of the cases and what they are computed in."""
+        self._verdicts: dict[tuple[str, str], Verdict] = {}
 
     @cached_property
     def implementation(self) -> Implementation:
@@ -55,15 +55,32 @@ class Questions:
             state_map=None if self.state_map is None else read_state_map(Path(self.state_map)),
         )
 
+    def verdict(self, case: str, dtype: str) -> Verdict:
+        """The judgement of one case; each is judged once. Raises InputError."""
+        if (case, dtype) not in self._verdicts:
+            self._verdicts[case, dtype] = judge(self.library.load(case), self.implementation, dtype, self.grads)
+        return self._verdicts[case, dtype]
+
     def problem(self, case: str, dtype: str) -> str:
-        """What is wrong with the answer to a case and what explains it, a line each; empty where it agrees."""
+        """What is wrong with the answer to a case and what explains it, a line each; empty where it agrees.
+
+        What would explain it is held against the other cases of the operator, which are judged for that.
+        """
         try:
-            verdict = judge(self.library.load(case), self.implementation, dtype, self.grads)
+            verdict = self.verdict(case, dtype)
         except InputError as error:
             return str(error)
         if verdict.passed:
             return ""
-        return "\n".join([str(verdict), *(hint.text for hint in verdict.hints[:MOST_HINTS])])
+        group = list(self._of(verdict.op)) if verdict.hints else [verdict]
+        return "\n".join([str(verdict), *Reading(group).lines(verdict)])
+
+    def _of(self, op: str) -> Iterator[Verdict]:
+        """The judgement of every case of an operator that can be read."""
+        for case, dtype in self.asked:
+            if case.split("/")[0] == op:
+                with suppress(InputError):
+                    yield self.verdict(case, dtype)
 
 
 def adapters(module: str, framework: str | None, *, dtype: str, grads: bool) -> list[Questions]:
@@ -81,4 +98,11 @@ def adapters(module: str, framework: str | None, *, dtype: str, grads: bool) -> 
             raise InputError(f"{module}: has neither IMPLEMENTATIONS nor a callable named as one of {', '.join(ops)}")
     elif not isinstance(named, dict) or not named:
         raise InputError(f"{module}: IMPLEMENTATIONS is {named!r}, wanted a dict from operators to callables")
+    for name, target in named.items():
+        if not isinstance(name, str):
+            raise InputError(f"{module}: IMPLEMENTATIONS has the key {name!r}, wanted an operator, a case or a pattern")
+        if not isinstance(target, str) and not callable(target):
+            raise InputError(
+                f"{module}: IMPLEMENTATIONS[{name!r}] is {target!r}, wanted a callable or module:attribute"
+            )
     return [Questions([name], target, framework, dtype=dtype, grads=grads) for name, target in named.items()]

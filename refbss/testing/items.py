@@ -35,30 +35,44 @@ class CaseItem(pytest.Item):
 
 
 class Adapters(pytest.File):
-    """A module of adapters."""
+    """A module of adapters, by the name that ``--refbss`` has for it."""
 
-    def __init__(self, *, questions: list[Questions], **more: Any) -> None:
+    def __init__(self, *, module: str, **more: Any) -> None:
         super().__init__(**more)
-        self.questions = questions
+        self.module = module
 
     def collect(self) -> Iterator[CaseItem]:
-        """A test for every case and dtype."""
-        for questions in self.questions:
+        """A test for every case and dtype. Raises pytest.UsageError where the module will not do."""
+        for questions in _questions(self.config, self.module):
             for case, dtype in questions.asked:
                 yield CaseItem.from_parent(self, name=f"{case}-{dtype}", questions=questions, case=case, dtype=dtype)
 
 
-def collected(session: pytest.Session, module: str) -> list[CaseItem]:
-    """The tests of one module. Raises pytest.UsageError where it cannot be imported or has nothing to test."""
-    option = session.config.getoption
+def _questions(config: pytest.Config, module: str) -> list[Questions]:
+    """Raises pytest.UsageError where a module cannot be imported or has nothing to test."""
+    option = config.getoption
     try:
-        questions = adapters(
+        return adapters(
             module, option("--refbss-framework"), dtype=option("--refbss-dtype"), grads=option("--refbss-grads")
         )
     except InputError as error:
         raise pytest.UsageError(f"--refbss {error}") from None
+
+
+def named(parent: pytest.Collector, path: Path) -> Adapters | None:
+    """The collector of a file on the command line that ``--refbss`` names too, so that it may be ``file.py::case``."""
+    for module in parent.config.getoption("--refbss"):
+        tail = module if module.endswith(".py") else module.replace(".", "/") + ".py"
+        if parent.session.isinitpath(path) and (Path(tail).resolve() == path or path.as_posix().endswith(f"/{tail}")):
+            return Adapters.from_parent(parent, path=path, module=module)
+    return None
+
+
+def collected(session: pytest.Session, module: str) -> list[CaseItem]:
+    """The tests of one module. Raises pytest.UsageError where it cannot be imported or has nothing to test."""
+    _questions(session.config, module)  # imports it, or says why not
     path = Path(module) if module.endswith(".py") else Path(str(sys.modules[module].__file__))
-    node = Adapters.from_parent(session, path=path.resolve(), questions=questions)
+    node = Adapters.from_parent(session, path=path.resolve(), module=module)
     tests = list(node.collect())
     report = pytest.CollectReport(node.nodeid, "passed", None, list(tests))  # so that they are counted
     node.ihook.pytest_collectreport(report=report)

@@ -6,7 +6,13 @@ pytest loads this module in every run of an environment that has refbss, so it i
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import pytest
+
+if TYPE_CHECKING:
+    from refbss.testing.items import Adapters
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,12 +41,23 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "refbss: a golden case of refbss, added by --refbss")
 
 
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> Adapters | None:
+    """A module of adapters on the command line: ``adapters.py::tanh/plain-float32``, as reports name a test."""
+    if not parent.config.getoption("--refbss"):
+        return None
+    from refbss.testing.items import named
+
+    return named(parent, file_path)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Add the tests, before other plugins choose among them."""
+    """Add the tests, before other plugins choose among them; of a module on the command line they are there."""
     modules = config.getoption("--refbss")
     if modules:
-        from refbss.testing.items import collected
+        from refbss.testing.items import Adapters, collected
 
+        there = {item.parent.module for item in items if isinstance(item.parent, Adapters)}
         for module in modules:
-            items.extend(collected(session, module))
+            if module not in there:
+                items.extend(collected(session, module))

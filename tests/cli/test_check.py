@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
 import sys
+import threading
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 import refbss_cli.check
 from refbss.conformance.vectors import Library
+from refbss_cli.main import main
 
 SAMPLES = Path(__file__).resolve().parents[1] / "conformance" / "samples"
 GRUS = f"{SAMPLES / 'grus.py'}"
@@ -108,6 +113,91 @@ def test_junit(run: Run, tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["out.xml"]
 
 
+def test_junit_through_a_link(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "link.xml").symlink_to("real.xml")
+    assert run("check", f"{GRUS}:right", "--op", "gru", "--junit", tmp_path / "link.xml").code == 0
+    assert (tmp_path / "link.xml").is_symlink()
+    assert ElementTree.parse(tmp_path / "real.xml").getroot().attrib["tests"] == "11"
+
+
+def test_junit_into_a_pipe(run: Run, tmp_path: Path) -> None:
+    pipe, read = tmp_path / "pipe", []
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
+    reader.start()
+    assert run("check", f"{GRUS}:right", "--op", "gru", "--junit", pipe).code == 0
+    reader.join(10.0)
+    assert read[0].startswith(b"<?xml") and pipe.is_fifo()
+
+
+def test_junit_on_a_disk_that_fills_up(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path) -> Any:
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(refbss_cli.check, "replaced", full)
+    ran = run("check", f"{GRUS}:right", "--op", "gru", "--junit", tmp_path / "a.xml")
+    assert ran.code == 2 and ran.out.startswith("gru float32: 9 of 9 cases agree")
+    assert ran.err.endswith("a.xml: cannot be written (No space left on device), wanted the name of a file\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_stdout_is_the_report_alone(tmp_path: Path) -> None:
+    (tmp_path / "loud.py").write_text(
+        "import atexit, ctypes, os, sys, numpy\n"
+        "atexit.register(print, 'exit')\n"
+        "os.system('echo import')\n"
+        "def tanh(x):\n"
+        "    print('python')\n"
+        "    sys.__stdout__.write('stream\\n')\n"
+        "    os.write(1, b'raw\\n')\n"
+        "    ctypes.CDLL(None).printf(b'native\\n')\n"
+        "    os.system('echo child')\n"
+        "    return numpy.tanh(x)\n"
+    )
+    command = [sys.executable, "-m", "refbss_cli.main", "check", "loud.py:tanh", "--op", "tanh/plain", "--json"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0 and json.loads(ran.stdout)["passed"] is True
+    assert sorted(ran.stderr.split()) == ["child", "exit", "import", "native", "python", "raw", "stream"]
+
+
+@pytest.mark.parametrize("closed", [(1,), (2,), (1, 2), (0, 1, 2)])
+def test_closed_streams(tmp_path: Path, closed: tuple[int, ...]) -> None:
+    (tmp_path / "loud.py").write_text(
+        "import os, numpy\ndef f(x):\n    os.system('echo A')\n    return numpy.tanh(x)\n"
+    )
+    closing = " ".join(f"{number}>&-" for number in closed)
+    command = f"{sys.executable} -m refbss_cli.main check loud.py:f --op tanh/plain --json {closing}"
+    ran = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0 and ran.stderr == ("" if 2 in closed else "A\n")
+    assert ran.stdout == "" if 1 in closed else json.loads(ran.stdout)["passed"]
+
+
+def test_stdout_is_back_afterwards(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "loud.py").write_text("import os, numpy\ndef f(x):\n    os.write(1, b'A')\n    return numpy.tanh(x)\n")
+    assert main(["check", f"{tmp_path}/loud.py:f", "--op", "tanh/plain", "--json"]) == 0
+    os.write(1, b"after\n")
+    out, err = capfd.readouterr()
+    assert json.loads(out.splitlines()[0])["passed"] and out.splitlines()[1:] == ["after"] and err == "A"
+
+
+def test_under_the_runner_of_click(tmp_path: Path) -> None:
+    (tmp_path / "loud.py").write_text("import os, numpy\ndef f(x):\n    print('A')\n    return numpy.tanh(x)\n")
+    ran = CliRunner().invoke(
+        refbss_cli.check.check, [f"{tmp_path}/loud.py:f", "--op", "tanh/plain", "--json"], standalone_mode=False
+    )
+    assert ran.exception is None and json.loads(ran.stdout)["passed"] is True and ran.stderr == "A\n"
+
+
+@pytest.mark.parametrize("how", ["-m refbss_cli.main", "-c 'import sys, refbss_cli.main as m; sys.exit(m.main())'"])
+def test_a_termination_while_the_target_runs(tmp_path: Path, how: str) -> None:
+    (tmp_path / "slow.py").write_text(
+        "import os, signal, time\ndef f(x):\n    os.kill(os.getpid(), signal.SIGTERM)\n    time.sleep(60)\n"
+    )
+    command = f"{sys.executable} {how} check slow.py:f --op tanh/plain"
+    ran = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 143 and ran.stdout == "" and ran.stderr == "refbss: terminated\n"
+
+
 def test_code_that_prints_and_leaves(run: Run) -> None:
     ran = run("check", f"{GRUS}:exits", "--op", "gru/plain", "--json")
     assert ran.code == 1 and json.loads(ran.out)["cases"][0]["problem"].startswith("raised SystemExit: 3 (grus.py:")
@@ -137,10 +227,41 @@ def test_answers_as_files(run: Run, answers: Path) -> None:
         f"FAIL linear/plain float64: has no answer: there is no {answers}/linear/plain.json",
         f"FAIL linear/typo float32: is not a case, but there is an answer to it: {answers}/linear/typo.json",
     ]
+    (answers / "linearr").mkdir()
+    (answers / "linearr" / "plain.JSON").write_text("{}")
+    ran = run("check", "--results", answers, "--grads")
+    assert f"FAIL linearr/plain.JSON float32: is not a case, but there is an answer to it: {answers}/linearr" in ran.out
+    assert "linearr" not in run("check", "--results", answers, "--op", "linear/square").out
     ran = run("check", "--results", answers, "--op", "gru/plain")
     assert ran.code == 1 and ran.out.startswith("FAIL gru/plain float64: has no answer: ")
     ran = run("check", "--results", answers, "--op", "linear/square", "--dtype", "float32")
     assert ran.code == 1 and "y is float64 in a float32 run, wanted float32" in ran.out
+
+
+def test_an_answer_in_another_folder_alone(run: Run, answers: Path) -> None:
+    (answers / "tanhh").mkdir()
+    (answers / "tanhh" / "plain.json").write_text("{}")
+    ran = run("check", "--results", answers, "--grads", "--json")
+    assert ran.code == 1 and [case["case"] for case in json.loads(ran.out)["cases"] if not case["passed"]] == [
+        "tanhh/plain"
+    ]
+
+
+def test_an_answer_of_no_bytes(run: Run, answers: Path) -> None:
+    (answers / "linear" / "plain.json").rename(answers / "linear" / "plain.npz")
+    (answers / "linear" / "plain.npz").write_bytes(b"")
+    ran = run("check", "--results", answers)
+    assert ran.code == 1 and ran.out.startswith("FAIL linear/plain ") and ran.err == ""
+
+
+def test_a_file_for_the_function_and_its_vjp(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "cached.py"
+    path.write_text(
+        "import numpy\nKEPT = {}\n"
+        "def tanh(x):\n    KEPT['y'] = numpy.tanh(x)\n    return KEPT['y']\n"
+        "def pull(dy, x):\n    return dy * (1 - KEPT['y'] ** 2)\n"
+    )
+    assert run("check", f"{path}:tanh", "--op", "tanh", "--vjp", f"{path}:pull", "--grads").code == 0
 
 
 def test_a_whole_model(run: Run) -> None:
@@ -180,6 +301,14 @@ def test_a_layer_of_pytorch(run: Run) -> None:
         ),
         (["--results", ".", "--dtype", "both"], "--dtype both wants a TARGET: an answer as a file is of one dtype."),
         (["a:b", "--op", "gru", "--model", "bare"], "wanted --op or --model, not both."),
+        (
+            ["reference", "--op", "gru", "--framework", "torch"],
+            "--framework, --vjp and --state-map want a TARGET of yo",
+        ),
+        (
+            ["fast", "--op", "gru", "--vjp", "nosuch:x"],
+            "--framework, --vjp and --state-map want a TARGET of yours, not",
+        ),
         ([f"{GRUS}:right"], "--op is missing: the operator that TARGET computes, such as --op gru."),
         (
             [f"{GRUS}:right", "--op", "gru", "--dtype", "float16"],
@@ -211,9 +340,12 @@ def test_usage(run: Run, arguments: list[str], message: str) -> None:
         ),
         (
             [f"{GRUS}:right", "--op", "gru", "--junit", "nowhere/out.xml"],
-            "cannot be written, the folder nowhere does not",
+            "nowhere/out.xml: cannot be written (No such file or directory)",
         ),
-        ([f"{GRUS}:right", "--op", "gru", "--junit", "."], "cannot be written, it is a folder"),
+        ([f"{GRUS}:right", "--op", "gru", "--junit", "."], ".: cannot be written (Is a directory)"),
+        ([f"{GRUS}:right", "--op", "gru", "--junit", "/proc/x.xml"], "/proc/x.xml: cannot be written ("),
+        ([f"{GRUS}:right", "--op", "gru", "--junit", "a" * 256], "cannot be written (File name too long)"),
+        ([f"{GRUS}:right", "--op", "gru", "--grads", "--vjp", f"{GRUS}:ANSWER"], "is a int, wanted a callable"),
         (["--results", "nowhere"], "nowhere: does not exist, wanted a folder"),
         (["--results", "."], "holds no answers, wanted files <op>/<case>.json or "),
     ],

@@ -48,6 +48,14 @@ def test_there_and_back(run: Run, weights: Path, tmp_path: Path, layout: str, su
     assert not list(tmp_path.glob(".*"))
 
 
+def test_a_file_that_is_there_is_replaced(run: Run, weights: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.npz"
+    out.write_text("old")
+    assert run("convert", weights, out, "--from", "torch", "--to", "keras").code == 0
+    assert out.read_bytes()[:2] == b"PK"
+    assert "OUT that exists is replaced" in " ".join(run("convert", "--help").out.split())
+
+
 def test_the_report(run: Run, weights: Path, tmp_path: Path) -> None:
     out = tmp_path / "keras.safetensors"
     ran = run("convert", weights, out, "--from", "torch", "--to", "keras")
@@ -168,7 +176,7 @@ def test_usage(run: Run, weights: Path, tmp_path: Path) -> None:
     for more in (["--from", "torch"], ["--to", "onnx"], ["--from", "jax", "--to", "onnx"]):
         assert run("convert", weights, tmp_path / "o.npz", *more).code == 2
     ran = run("convert", tmp_path / "no.safetensors", tmp_path / "o.npz", "--from", "torch", "--to", "onnx")
-    assert ran.code == 2 and "no.safetensors: No such file or directory, wanted a file of weights" in ran.err
+    assert ran.code == 2 and "no.safetensors: No such file or directory, wanted a file of arrays" in ran.err
 
 
 def test_the_layouts_of_the_option_are_those_there_are() -> None:

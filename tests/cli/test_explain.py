@@ -7,6 +7,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from refbss.audit.ledger import MADE_OF, shipped
+from refbss.conformance.vectors import Library
+
 Run = Callable[..., Any]
 
 
@@ -46,6 +49,30 @@ def test_an_operator(run: Run) -> None:
         "(assignment.2)",
         "(assignment.3)",
     ]
+
+
+def test_operators_that_have_no_page(run: Run) -> None:
+    assert [line.split()[0] for line in run("explain", "clip_gradients").out.splitlines()] == ["(adam.1)"]
+    assert [line.split()[0] for line in run("explain", "train").out.splitlines()] == [
+        "(adam.1)",
+        "(adam.2)",
+        "(adam.3)",
+        "(adam.4)",
+    ]
+
+
+def test_what_puts_operators_together_names_them(run: Run) -> None:
+    pages = {entry.page for entry in shipped().entries.values()}
+    for name in MADE_OF:
+        ran = run("explain", name)
+        assert ran.code == 0 and ran.out.startswith(f"{name} has no equation of its own: docs/lvbd.md describes it")
+        result = json.loads(run("explain", name, "--json").out)
+        assert result["equations"] == [] and set(result["made_of"]) <= pages
+
+
+def test_every_operator_is_explained(run: Run) -> None:
+    for op in Library().ops:
+        assert run("explain", op).code == 0, op
 
 
 def test_no_such_equation(run: Run) -> None:

@@ -83,15 +83,51 @@ def test_a_layer_s_axes_may_be_turned(built: Judge, state_map: StateMap) -> None
 
 
 def test_layers_and_parameters_that_are_not_there(built: Judge, state_map: StateMap) -> None:
-    with pytest.raises(InputError, match=r"state map: the module has no layer 'front\.9'; it has front, front\.0,"):
+    with pytest.raises(InputError, match=r"state map: the module has no layer 'front\.9', did you mean front\.\d\?"):
         built("build", layers={"front.9": Place("h1")})
-    with pytest.raises(InputError, match=r"state map: 'front\.0' is 'h9', wanted one of h1, h2, g0, g1,"):
-        built("build", layers={"front.0": Place("h9")})
+    with pytest.raises(InputError, match=r"state map: 'front\.0' is 'h99', which no case has; .* has h1, h2, g0, g1,"):
+        built("build", layers={"front.0": Place("h99")})
     verdict = built("build", parameters={})
     assert verdict.problem.startswith("parameters do not match by name: it lacks encoder.conv.0.weight, ")
     assert " and 19 more and has mask, " in verdict.problem
     untransposed = {**state_map.parameters, "kernel": Place("separator.fc.weight")}
     assert built("build", parameters=untransposed).problem == "parameter kernel has shape (3, 4), wanted (4, 3)"
+
+
+def test_one_map_serves_cases_of_which_some_lack_a_layer(built: Judge, state_map: StateMap) -> None:
+    parameters = {**state_map.parameters, "front.2.0.weight": Place("encoder.conv.2.weight")}
+    layers = {**state_map.layers, "front.2": Place("h3")}
+    verdict = built("build", parameters=parameters, layers=layers, grads=True)
+    assert verdict.passed and "h1" in verdict.arrays["outputs"]
+    with pytest.raises(
+        InputError, match=r"'x' is 'encoder\.norm\.weigth', which no case has, did you mean encoder\.norm"
+    ):
+        built("build", parameters={**parameters, "x": Place("encoder.norm.weigth")})
+    with pytest.raises(InputError, match=r"the module has no parameter 'norm_inn\.weight', did you mean norm_in\.weig"):
+        built("build", parameters={**parameters, "norm_inn.weight": Place("encoder.norm.weight")})
+
+
+def test_the_axes_of_a_layer_are_checked_before_it_is_called(built: Judge, state_map: StateMap) -> None:
+    with pytest.raises(InputError, match=r"transpose of g0 is \[0, 1, 3\], wanted an order of 3 axes"):
+        built("build", layers={**state_map.layers, "norm_in": Place("g0", (0, 1, 3))})
+
+
+def test_a_layer_that_gives_no_tensor(judged: Judge, sample: Callable[[str], Any], state_map: StateMap) -> None:
+    torch = pytest.importorskip("torch")
+
+    class Boxed(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def forward(self, x: Any) -> Any:
+            return {"a": x}
+
+    def build(config: Any) -> Any:
+        net = sample("torch_nets:build")(config)
+        net.box = Boxed()
+        net.register_forward_hook(lambda module, given, returned: module.box(returned) and None)
+        return net
+
+    layers = {**state_map.layers, "box": Place("x")}
+    verdict = judged(build, CASE, framework="torch", state_map=replace(state_map, layers=layers))
+    assert verdict.problem == "layer box gives a dict, wanted a tensor"
 
 
 def test_a_layer_that_is_called_twice(judged: Judge, library: Library) -> None:

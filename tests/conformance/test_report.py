@@ -25,8 +25,11 @@ def keras(judged: Judge, library: Library) -> list[Verdict]:
 
 
 def failure(case: str, *hints: str, stored: tuple[str, ...] = (), op: str = "gru") -> Verdict:
-    made = tuple(Hint(name, f"your y: {name}", f"because of {name}", 1e-7, name in stored) for name in hints)
-    return Verdict(f"{op}/{case}", op, "float32", True, False, "y differs", made, stored)
+    """A case in which y equals the mistakes named; it would show those in ``stored`` too."""
+    made = tuple(
+        Hint(name, f"your y: {name}", f"because of {name}", 1e-7, stored=True, arrays=("y",)) for name in hints
+    )
+    return Verdict(f"{op}/{case}", op, "float32", True, False, "y differs", made, (*hints, *stored), ("y",))
 
 
 def test_one_reason_for_every_failure(keras: list[Verdict]) -> None:
@@ -58,7 +61,7 @@ def test_the_fewest_reasons() -> None:
 
 
 def test_one_failure_needs_no_headline() -> None:
-    verdict = failure("1", "a", "b", stored=("a",))
+    verdict = failure("1", "a", "b")
     assert explained([verdict]) == []
     assert text_lines([verdict])[:3] == ["FAIL gru/1 float32: y differs", "     your y: a", "     your y: b"]
     assert len(text_lines([failure("1", *"abcdef")])) == 5

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -240,21 +242,77 @@ def test_files_that_cannot_be_read(answered: Callable[..., Verdict], tmp_path: P
     assert results.dtype_of(CASE) == "float32"
     assert ": not JSON (" in judge(library.load(CASE), results, "float32", False).problem
     (tmp_path / f"{CASE}.json").unlink()
-    for suffix, content in (("npz", b"no archive"), ("safetensors", b"no header")):
-        path = tmp_path / f"{CASE}.{suffix}"
-        path.write_bytes(content)
+    for name, content in UNREADABLE.items():
+        path = tmp_path / f"{CASE}.{name.split()[0]}"
+        path.write_bytes(content())
         verdict = judge(library.load(CASE), Results(tmp_path, library), "float32", False)
-        assert verdict.problem.startswith(f"{path}: cannot be read (") and verdict.problem.endswith("), wanted arrays")
+        assert not verdict.passed and verdict.problem.startswith(f"{path}: "), name
+        assert verdict.problem.endswith(("wanted an npz file of plain arrays", "wanted a safetensors file")), name
         path.unlink()
-    np.savez(tmp_path / f"{CASE}.npz", **{"outputs.y": np.array([{}], dtype=object)})  # type: ignore[arg-type]
-    assert (
-        "cannot be read (Object arrays"
-        in judge(library.load(CASE), Results(tmp_path, library), "float32", False).problem
-    )
     np.savez(tmp_path / f"{CASE}.npz", y=np.ones(2))
     assert judge(library.load(CASE), Results(tmp_path, library), "float32", False).problem.endswith(
         "has an array 'y', wanted outputs.<name> and grads.<name>"
     )
+
+
+def npz(**arrays: Any) -> bytes:
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    return file.getvalue()
+
+
+def npy() -> bytes:
+    file = io.BytesIO()
+    np.save(file, np.ones(3))
+    return file.getvalue()
+
+
+def member(content: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("outputs.y.npy", content)
+    return file.getvalue()
+
+
+def damaged() -> bytes:
+    whole = bytearray(npz(**{"outputs.y": np.arange(1000.0)}))
+    whole[70:90] = b"\xff" * 20
+    return bytes(whole)
+
+
+UNREADABLE: dict[str, Callable[[], bytes]] = {
+    "npz of no bytes": lambda: b"",
+    "npz that is no archive": lambda: b"no archive",
+    "npz that np.save wrote": npy,
+    "npz that was cut short": lambda: npz(**{"outputs.y": np.ones(3)})[:60],
+    "npz with a damaged stream": damaged,
+    "npz of a text": lambda: member(b"hello"),
+    "npz of a broken header": lambda: member(b"\x93NUMPY\x01\x00\x06\x00{'a': ("),
+    "npz of more than memory holds": lambda: member(npy().replace(b"(3,), }        ", b"(" + b"9" * 9 + b"00,), }")),
+    "npz of objects": lambda: npz(**{"outputs.y": np.array([{}], dtype=object)}),
+    "safetensors of no bytes": lambda: b"",
+    "safetensors without a header": lambda: b"no header",
+}
+
+
+@pytest.mark.parametrize("change", [{"data": [10**400]}, {"shape": [0, 10**30], "data": []}, {"shape": [1] * 70}])
+def test_numbers_and_sizes_that_numpy_cannot_hold(
+    answered: Callable[..., Verdict], right: dict[str, Any], tmp_path: Path, change: dict[str, Any]
+) -> None:
+    verdict = answered({**right, "outputs": {"y": {"shape": [1], "data": [0.5], **change}}})
+    assert verdict.problem.startswith(f"{tmp_path / CASE}.json: outputs.y: ")
+
+
+@pytest.mark.parametrize("kind", ["int64", "bool"])
+def test_an_assignment_may_be_of_integers(library: Library, tmp_path: Path, kind: str) -> None:
+    vector = library.load("pit/plain")
+    (tmp_path / "pit").mkdir()
+    arrays = {f"outputs.{name}": array.astype(np.float32) for name, array in vector.outputs.items()}
+    arrays["outputs.assignment"] = vector.outputs["assignment"].astype(kind)
+    save_file(dict(sorted(arrays.items())), tmp_path / "pit" / "plain.safetensors")
+    results = Results(tmp_path, library)
+    assert results.dtype_of("pit/plain") == "float32"
+    assert judge(vector, results, "float32", False).passed
 
 
 def test_no_answer_is_no_refusal(answered: Callable[..., Verdict], right: dict[str, Any], library: Library) -> None:
@@ -290,4 +348,15 @@ def test_answers_to_what_is_no_case(answered: Callable[..., Verdict], right: dic
     answered(right)
     (tmp_path / "gru" / "typo.json").write_text("{}")
     (tmp_path / "gru" / "notes.txt").write_text("not an answer")
-    assert Results(tmp_path, Library()).strays == {"gru/typo": tmp_path / "gru" / "typo.json"}
+    (tmp_path / "gru" / "long.JSON").write_text("{}")
+    (tmp_path / "gruu").mkdir()
+    (tmp_path / "gruu" / "plain.npz").write_text("")
+    (tmp_path / ".cache").mkdir()
+    (tmp_path / ".cache" / "x.json").write_text("")
+    results = Results(tmp_path, Library())
+    assert results.ops == ("gru",)
+    assert {case: str(path.relative_to(tmp_path)) for case, path in results.strays.items()} == {
+        "gru/typo": "gru/typo.json",
+        "gru/long.JSON": "gru/long.JSON",
+        "gruu/plain": "gruu/plain.npz",
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import namedtuple
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from refbss.conformance.implementation import CallFailure
+from refbss.conformance.judge import judge
 from refbss.conformance.signature import (
     arguments,
     call,
@@ -19,6 +21,7 @@ from refbss.conformance.signature import (
     required,
     user_code,
 )
+from refbss.conformance.targets import implementation
 from refbss.conformance.vectors import Library
 
 
@@ -199,6 +202,49 @@ def test_names_of_gradients(library: Library) -> None:
             grads_by_name(vector, returned)
 
 
+class Dumb(Exception):
+    """It cannot be printed."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+class Shy:
+    """Raises whatever attribute it is asked for."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(f"no {name}")
+
+    def __call__(self, **given: Any) -> Any:
+        return list(given)
+
+
+def test_an_object_that_raises_when_it_is_asked(library: Library) -> None:
+    vector, arrays = conv(library, "plain")
+    assert call(Shy(), vector, arrays).returned == ["x", "weight", "bias", "stride", "pad_left"]
+    with pytest.raises(CallFailure, match=r"^raised RuntimeError: no _fields"):
+        outputs_by_name(library.load("gru/plain"), Shy(), False)
+
+
+def test_a_termination_passes() -> None:
+    with pytest.raises(BaseException) as error, user_code():
+        exec("raise BaseException('terminated')", {"__package__": "refbss_cli"})
+    assert type(error.value) is BaseException
+
+
+@pytest.mark.parametrize("kind", ["int64", "bool", "float32", "float64"])
+def test_an_assignment_may_be_of_integers(library: Library, kind: str) -> None:
+    def pit(cost: Any) -> Any:
+        return vector.outputs["loss"].astype(cost.dtype), vector.outputs["assignment"].astype(kind)
+
+    vector = library.load("pit/plain")
+    for dtype in ("float32", "float64"):
+        verdict = judge(vector, implementation(pit), dtype, False)
+        assert verdict.passed == (kind in ("int64", "bool", dtype)), verdict
+    vector.outputs["assignment"][...] = vector.outputs["assignment"][..., ::-1].copy()
+    assert not judge(library.load("pit/plain"), implementation(pit), "float32", False).passed
+
+
 def test_what_somebody_else_s_code_prints_and_raises(capsys: pytest.CaptureFixture[str]) -> None:
     with user_code():
         print("noise")
@@ -210,8 +256,13 @@ def test_what_somebody_else_s_code_prints_and_raises(capsys: pytest.CaptureFixtu
         _ = 1 / len("")
     with pytest.raises(CallFailure, match=r"^raised SystemExit: 3"), user_code():
         raise SystemExit(3)
+    for kind in (GeneratorExit, asyncio.CancelledError, pytest.skip.Exception):
+        with pytest.raises(CallFailure, match=rf"^raised {kind.__name__}"), user_code():
+            raise kind("why")
     with pytest.raises(KeyboardInterrupt), user_code():
         raise KeyboardInterrupt
+    with pytest.raises(CallFailure, match=r"^raised Dumb \("), user_code():
+        raise Dumb
     with pytest.raises(CallFailure) as failure, user_code():
         raise ValueError("two\nlines " + "x" * 1000)
     assert "two lines xxx" in str(failure.value) and len(str(failure.value)) < 400

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +13,12 @@ import numpy as np
 import pytest
 
 from refbss._checks import InputError
+from refbss.conformance.implementation import CallFailure
 from refbss.conformance.numpy_adapter import NumpyCallable
 from refbss.conformance.own import Engine
 from refbss.conformance.state_map import Place, StateMap
 from refbss.conformance.targets import implementation, load_target
+from refbss.conformance.vectors import Library
 
 
 @pytest.fixture
@@ -33,6 +37,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "broken.py").write_text("def f(:\n")
     (tmp_path / "raises.py").write_text("raise RuntimeError('no licence')\n")
     (tmp_path / "leaves.py").write_text("import sys; sys.exit(0)\n")
+    (tmp_path / "skips.py").write_text("import pytest; pytest.skip('no GPU', allow_module_level=True)\n")
+    (tmp_path / "lazy.py").write_text("def __getattr__(name):\n    raise ImportError('no ' + name)\n")
+    (tmp_path / "kept.py").write_text("CACHE = {}\ndef f(): return CACHE\ndef f_vjp(): return CACHE\nvalue = 3\n")
     return tmp_path
 
 
@@ -61,6 +68,8 @@ def test_a_file_may_import_what_is_beside_it(folder: Path, capsys: pytest.Captur
         ("broken.py:f", "target: broken.py cannot be imported: it raised SyntaxError: invalid syntax"),
         ("raises.py:f", "target: raises.py cannot be imported: it raised RuntimeError: no licence (raises.py:1)"),
         ("leaves.py:f", "target: leaves.py cannot be imported: it raised SystemExit: 0"),
+        ("skips.py:f", "target: skips.py cannot be imported: it raised Skipped: no GPU (skips.py:1)"),
+        ("lazy.py:f", "target: lazy.py does not give f: asked for it, it raised ImportError: no f (lazy.py:2)"),
         ("refbss_probe_package.layers:Grup", "target: refbss_probe_package.layers has no Grup, did you mean Group?"),
         ("refbss_probe_package.layers:Group.lstm", "target: refbss_probe_package.layers has no lstm"),
     ],
@@ -69,6 +78,28 @@ def test_targets_that_are_none(folder: Path, target: str, message: str) -> None:
     with pytest.raises(InputError) as error:
         load_target(target)
     assert str(error.value).startswith(message)
+
+
+def test_a_file_is_executed_once(folder: Path) -> None:
+    load_target("kept.py:f")()["x"] = 3
+    assert load_target(f"{folder}/kept.py:f_vjp")() == {"x": 3}
+    (folder / "kept.py").write_text("def f(): return 5\n")
+    os.utime(folder / "kept.py", (1, 1))
+    assert load_target("kept.py:f")() == 5
+
+
+def test_a_file_that_is_called_as_a_library(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "torch.py").write_text("def tanh(x): return x\n")
+    monkeypatch.setitem(sys.modules, "torch", None)  # so that afterwards it is there again, or not, as it was
+    del sys.modules["torch"]
+    assert isinstance(implementation("torch:tanh"), NumpyCallable)
+    with pytest.raises(InputError, match=r"framework torch: cannot be imported, .*torch\.py is in its place"):
+        implementation("torch:tanh", "torch")
+
+
+def test_a_vjp_that_cannot_be_called(folder: Path) -> None:
+    with pytest.raises(InputError, match=r"vjp: kept\.py:value is a int, wanted a callable"):
+        implementation("kept.py:f", vjp="kept.py:value")
 
 
 def test_our_engines_have_names() -> None:
@@ -96,3 +127,10 @@ def test_a_framework_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "jax", None)
     with pytest.raises(InputError, match=r"framework jax: cannot be imported \(.*\), wanted it installed"):
         implementation(np.tanh, "jax")
+
+
+def test_an_operator_that_the_engine_lacks_is_a_failure_of_the_case() -> None:
+    vector = Library().load("tanh/plain")
+    unknown = dataclasses.replace(vector, op="softsign")
+    with pytest.raises(CallFailure, match="'reference' has no operator 'softsign'"):
+        Engine("reference").answer(unknown, "float32", grads=False)

@@ -25,6 +25,13 @@ test_the_reference = vector_test("gru/", "reference", grads=True, dtype="both")
 test_the_fast_engine = vector_test(["prelu", "linear/*"], "fast", grads=True)
 
 
+class TestInAClass:
+    """As a method, and as people write it for a pytest that cannot tell a method by itself."""
+
+    test_tanh = vector_test("tanh/", "reference", grads=True)
+    test_static = staticmethod(vector_test("tanh/plain", "reference"))
+
+
 @pytest.fixture(autouse=True)
 def search_path(monkeypatch: pytest.MonkeyPatch) -> None:
     """Loading a target makes its folder importable; afterwards it is not."""
@@ -78,6 +85,44 @@ def test_what_is_wrong_is_named() -> None:
     assert lines[1].endswith(
         "you read the rows as [z; r; n], the order of Keras and ONNX; the case stacks them [r; z; n]"
     )
+
+
+def test_a_mistake_that_another_case_contradicts_is_said_so() -> None:
+    def stateless(x: Any, h0: Any, **p: Any) -> Any:
+        gru(x, h0, **p)  # refuses what must be refused
+        return zrn(x, np.zeros_like(h0), **p)
+
+    said = outcome(vector_test("gru/", stateless), "gru/zero-state")
+    assert "mistake 'gates-zrn'" in said and "; but not in gru/" in said
+    assert "; but not in" not in outcome(vector_test("gru/zero-state", stateless), "gru/zero-state")
+
+
+def test_a_form_that_fits_every_case_is_said_in_each() -> None:
+    loud = vector_test("tanh/", lambda x: 3.7 * np.tanh(x))
+    for case in ("tanh/plain", "tanh/one-number"):
+        (line,) = outcome(loud, case).splitlines()[1:]
+        assert line.startswith("your y: 3.7 times what it should be")
+
+
+def test_nothing_is_said_twice() -> None:
+    def two_biases(x: Any, weight: Any, bias: Any, stride: int = 1, pad_left: int = 0) -> Any:
+        x = np.pad(x, ((0, 0), (0, 0), (pad_left, 0)))
+        windows = np.lib.stride_tricks.sliding_window_view(x, weight.shape[2], 2)[:, :, ::stride]
+        return (np.einsum("bctk,ock->bot", windows, weight) + 2 * bias[:, None]).astype(x.dtype)
+
+    lines = outcome(vector_test("conv1d/silence", two_biases), "conv1d/silence").splitlines()
+    assert len(lines) == 2 and lines[1].startswith("your y: 2 times what it should be: 2 or ")
+
+
+def test_a_case_is_judged_once() -> None:
+    asked: list[int] = []
+
+    def counted(x: Any, h0: Any, **p: Any) -> Any:
+        asked.append(len(x))
+        return zrn(x, h0, **p)
+
+    test = vector_test("gru/", counted)
+    assert all(outcome(test, case) for case in GRU if LIBRARY.load(case).valid) and len(asked) == len(GRU)
 
 
 def test_what_must_be_refused() -> None:
@@ -170,6 +215,8 @@ def test_a_dict_of_implementations(tmp_path: Path) -> None:
         ("", "has neither IMPLEMENTATIONS nor a callable named as one of "),
         ("IMPLEMENTATIONS = {}", r"IMPLEMENTATIONS is \{\}, wanted a dict from operators"),
         ("IMPLEMENTATIONS = [print]", "wanted a dict from operators"),
+        ("IMPLEMENTATIONS = {1: print}", "IMPLEMENTATIONS has the key 1, wanted an operator"),
+        ("IMPLEMENTATIONS = {'gru': 1}", r"IMPLEMENTATIONS\['gru'\] is 1, wanted a callable"),
         ("IMPLEMENTATIONS = {'gruu': print}", "nothing is called 'gruu', did you mean gru"),
         ("1 / 0", "cannot be imported: it raised ZeroDivisionError"),
     ],

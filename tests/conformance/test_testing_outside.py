@@ -48,6 +48,7 @@ FILES = {
     "mypkg/layers.py": LAYERS,
     "mypkg/good.py": "from mypkg.layers import gru\n",
     "mypkg/bad.py": "from mypkg.layers import KerasOrder\nIMPLEMENTATIONS = {'gru/': KerasOrder}\n",
+    "mypkg/keys.py": "IMPLEMENTATIONS = {1: print}\n",
     "test_right.py": """
 from refbss.testing import vector_test
 
@@ -152,6 +153,15 @@ def test_two_modules_beside_the_tests_of_the_project(pytest_there: Callable[...,
     assert "FAILED mypkg/bad.py::gru/plain-float32" in ran.out and "mistake 'gates-zrn'" in ran.out
 
 
+@pytest.mark.parametrize("module", ["mypkg.bad", "mypkg/bad.py"])
+def test_a_name_from_the_report_is_found_again(pytest_there: Callable[..., Ran], module: str) -> None:
+    ran = pytest_there("mypkg/bad.py::gru/plain-float32", "--refbss", module, "--refbss", "mypkg.good", "-k", "bad.py")
+    assert (ran.code, ran.passed, ran.failed) == (1, 0, 1), ran.out
+    assert "FAILED mypkg/bad.py::gru/plain-float32" in ran.out
+    ran = pytest_there("mypkg/bad.py", "--refbss", module)
+    assert (ran.code, ran.failed) == (1, len(VALID)) and f"collected {len(GRU)} items" in ran.out, ran.out
+
+
 def test_choosing_among_the_cases(pytest_there: Callable[..., Ran]) -> None:
     ran = pytest_there("--refbss", "mypkg.bad", "-m", "refbss", "-k", "wrong-state or silence")
     assert (ran.code, ran.passed, ran.failed) == (1, 1, 1), ran.out
@@ -162,6 +172,7 @@ def test_choosing_among_the_cases(pytest_there: Callable[..., Ran]) -> None:
     [
         (["mypkg.none"], "--refbss target: mypkg.none cannot be imported: it raised ModuleNotFoundError"),
         (["mypkg"], "--refbss mypkg: has neither IMPLEMENTATIONS nor a callable named as one of "),
+        (["mypkg/keys.py"], "--refbss mypkg/keys.py: IMPLEMENTATIONS has the key 1, wanted an operator"),
         (["mypkg.good", "--refbss-framework", "tensorflow"], "invalid choice: 'tensorflow'"),
     ],
 )
