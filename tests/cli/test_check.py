@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -166,7 +167,7 @@ def test_closed_streams(tmp_path: Path, closed: tuple[int, ...]) -> None:
         "import os, numpy\ndef f(x):\n    os.system('echo A')\n    return numpy.tanh(x)\n"
     )
     closing = " ".join(f"{number}>&-" for number in closed)
-    command = f"{sys.executable} -m refbss_cli.main check loud.py:f --op tanh/plain --json {closing}"
+    command = f"{shlex.quote(sys.executable)} -m refbss_cli.main check loud.py:f --op tanh/plain --json {closing}"
     ran = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert ran.returncode == 0 and ran.stderr == ("" if 2 in closed else "A\n")
     assert ran.stdout == "" if 1 in closed else json.loads(ran.stdout)["passed"]
@@ -193,7 +194,7 @@ def test_a_termination_while_the_target_runs(tmp_path: Path, how: str) -> None:
     (tmp_path / "slow.py").write_text(
         "import os, signal, time\ndef f(x):\n    os.kill(os.getpid(), signal.SIGTERM)\n    time.sleep(60)\n"
     )
-    command = f"{sys.executable} {how} check slow.py:f --op tanh/plain"
+    command = f"{shlex.quote(sys.executable)} {how} check slow.py:f --op tanh/plain"
     ran = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert ran.returncode == 143 and ran.stdout == "" and ran.stderr == "refbss: terminated\n"
 

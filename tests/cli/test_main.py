@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -184,6 +185,6 @@ def test_sigterm_unwinds_and_is_143(install: Install, capsys: pytest.CaptureFixt
     ],
 )
 def test_closed_streams_change_nothing(arguments: str, closed: str, code: int) -> None:
-    command = f"{sys.executable} -m refbss_cli.main {arguments} {closed}"
+    command = f"{shlex.quote(sys.executable)} -m refbss_cli.main {arguments} {closed}"
     done = subprocess.run(command, shell=True, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
