@@ -32,6 +32,7 @@ ALONE = {"model": "est", "objective": "loss"}
 COUNTED = ("assignment",)
 """Outputs that may come as integers or truths: they are zeros and ones, and reported only."""
 COMMAND_LINE = "refbss_cli"
+"""The package whose exceptions end the program; refbss itself does not import it."""
 LONGEST_MESSAGE = 300
 
 Offered = Mapping[str, Any]
