@@ -19,14 +19,14 @@ _LAW = ("refbss.ops", "refbss.losses")
 
 
 def _functions(package: ModuleType) -> dict[str, object]:
-    """Every forward and backward function defined in the modules of a package."""
+    """Every forward and backward function defined in the public modules of a package."""
     found: dict[str, object] = {}
-    for info in sorted(pkgutil.iter_modules(package.__path__), key=lambda item: item.name):
-        module = importlib.import_module(f"{package.__name__}.{info.name}")
-        for name, value in vars(module).items():
+    for name in sorted(info.name for info in pkgutil.iter_modules(package.__path__) if info.name[0] != "_"):
+        module = importlib.import_module(f"{package.__name__}.{name}")
+        for function, value in vars(module).items():
             own = getattr(value, "__module__", None) == module.__name__
-            if own and not name.startswith("_") and name.endswith(("_forward", "_backward")):
-                found[name] = value
+            if own and not function.startswith("_") and function.endswith(("_forward", "_backward")):
+                found[function] = value
     return found
 
 

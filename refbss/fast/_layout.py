@@ -1,7 +1,8 @@
 """Signals with their channels last in memory, and the frames that a strided kernel sees.
 
-A kernel of K taps at stride s reads r = ceil(K / s) whole groups of s samples. With channels last, group j of a signal
-is one row of s C numbers, so that output frame t is the sum over i < r of row t + i times the i-th slice of the kernel.
+With channels last the K samples of a frame are K C numbers in a row, and the next frame begins stride C numbers later:
+a frame is a row of a matrix whose rows overlap. In the other direction, the frames' contributions to a signal are added
+in groups of ``stride`` samples, which do not overlap: frame t adds slice i of the kernel to group t + i.
 """
 
 from __future__ import annotations
@@ -11,9 +12,14 @@ import numpy as np
 from refbss._types import Array
 
 
-def channels_last(x: Array) -> Array:
-    """(B, C, N) to a contiguous (B, N, C); no copy when the memory is laid out so already."""
-    return np.ascontiguousarray(x.transpose(0, 2, 1))
+def channels_last(x: Array, left: int = 0, right: int = 0) -> Array:
+    """(B, C, N) to a contiguous (B, left + N + right, C), zeros around; no copy when x is laid out so already."""
+    xl = x.transpose(0, 2, 1)
+    if not (left or right):
+        return np.ascontiguousarray(xl)
+    padded = np.zeros((xl.shape[0], left + xl.shape[1] + right, xl.shape[2]), dtype=x.dtype)
+    padded[:, left : left + xl.shape[1]] = xl
+    return padded
 
 
 def channels_first(x: Array) -> Array:
@@ -21,33 +27,25 @@ def channels_first(x: Array) -> Array:
     return x.transpose(0, 2, 1)
 
 
-def groups(x: Array, before: int, count: int, stride: int) -> Array:
-    """Rows of ``stride`` samples: (B, count, stride C) of the (B, C, N) signal with ``before`` zeros in front.
-
-    Samples beyond the signal are zeros, samples beyond ``count`` groups are left out.
-    """
-    xl = channels_last(x)
-    batch, samples, channels = xl.shape
-    wanted = count * stride
-    if before or wanted > samples:
-        padded = np.zeros((batch, wanted, channels), dtype=x.dtype)
-        padded[:, before : before + samples] = xl[:, : max(0, wanted - before)]
-        xl = padded
-    elif wanted < samples:
-        xl = np.ascontiguousarray(xl[:, :wanted])
-    return xl.reshape(batch, count, stride * channels)
+def frames_of(xl: Array, count: int, taps: int, stride: int) -> Array:
+    """The first ``count`` frames (B, count, taps C) of a contiguous (B, N, C): a view, its rows overlap."""
+    batch, _, channels = xl.shape
+    step = xl.strides[1]
+    return np.lib.stride_tricks.as_strided(
+        xl, (batch, count, taps * channels), (xl.strides[0], stride * step, xl.itemsize)
+    )
 
 
-def slices(w: Array, stride: int) -> Array:
-    """Kernel (O, C, K) to r slices (r, stride C, O): row (k, c) of slice i is w[:, c, i stride + k], 0 past K."""
+def kernel_rows(w: Array) -> Array:
+    """Kernel (O, C, K) as a matrix (K C, O) whose rows are in the order of a frame's numbers."""
+    outputs, channels, taps = w.shape
+    return np.ascontiguousarray(w.transpose(2, 1, 0)).reshape(taps * channels, outputs)
+
+
+def kernel_slices(w: Array, stride: int) -> Array:
+    """Kernel (O, C, K) as slices (ceil(K / stride), stride C, O) of stride taps each, zeros past K."""
     outputs, channels, taps = w.shape
     count = -(-taps // stride)
     padded = np.zeros((count * stride, channels, outputs), dtype=w.dtype)
     padded[:taps] = w.transpose(2, 1, 0)
     return padded.reshape(count, stride * channels, outputs)
-
-
-def unslice(dw: Array, channels: int, taps: int) -> Array:
-    """Slices (r, stride C, O) back to a kernel (O, C, K)."""
-    outputs = dw.shape[2]
-    return np.ascontiguousarray(dw.reshape(-1, channels, outputs)[:taps].transpose(2, 1, 0))

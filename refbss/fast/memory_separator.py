@@ -1,8 +1,8 @@
-"""Fast twin of refbss.ops.memory_separator.
+"""Fast twin of refbss.ops.memory_separator: one kernel each way that runs through the blocks.
 
-The control's share of the adaptive matrix, A g + c, does not depend on the memory: it is one matrix product for all
-frames. Inside the recursion stay the memory's share, the products that mu needs, and the state. On the way back the
-recursion stores the gradient at the sigmoid, and everything that does not travel with the state is summed after it.
+A block's rows of the adaptive matrix, their product with the virtual array and the fully connected layer follow each
+other while they are in the caches. On the way back the recursion leaves the gradient at the sigmoid and the products
+w x, and everything that does not travel with the state is summed after it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ import numpy as np
 
 from refbss._jit import fast_kernel
 from refbss._types import Array
-from refbss.fast.memory_bank import FastMemoryWriteCache, memory_write_backward, memory_write_forward
+from refbss.fast._elementary import sigmoid
+from refbss.fast._memory import write_block, write_block_backward
+from refbss.fast._products import add_rows_times, rows_times, sum_of_products
+from refbss.fast._tiles import product
 from refbss.ops.memory_separator import (
     MemorySeparatorGrads,
     check_memory_separator,
@@ -22,7 +25,10 @@ from refbss.ops.memory_separator import (
 
 
 class FastMemorySeparatorCache(NamedTuple):
-    """Inputs, the adaptive matrix w (B, P, T, M), the states that were read, and the caches of the writes."""
+    """Inputs and attributes; the adaptive matrix w (B, P, T, M), mu and l in y (B, P, T, 2D), the states and writes.
+
+    states (2, B, P, NB + 1, K, D); of the writes: e and active (B, P, T), total (B, P, NB), mean (B, P, NB, 2, D).
+    """
 
     x: Array
     g: Array
@@ -30,31 +36,123 @@ class FastMemorySeparatorCache(NamedTuple):
     read: Array
     v: Array
     w: Array
-    reads: list[Array]
-    writes: list[FastMemoryWriteCache]
-    state: tuple[int, ...]
+    y: Array
+    states: Array
+    eta: Array
+    e: Array
+    active: Array
+    total: Array
+    mean: Array
     block: int
+    e0: float
+    memory: bool
     truncate: int
 
 
 @fast_kernel
-def _product_backward(du, x, w, start, ds, dx, through):  # type: ignore[no-untyped-def]
-    """From du, the gradient of u = w x, to the sigmoid's argument and x, for the frames from ``start`` on."""
-    batch, sources, frames, channels = du.shape
-    one = du.dtype.type(1.0)
-    for i in range(batch):
-        for p in range(sources):
-            for t in range(frames):
-                n = start + t
+def _forward(  # type: ignore[no-untyped-def]
+    x, g, a, c, read, v, b, eta, block, e0, delta, memory, w, y, states, e, active, total, mean, r, s, u
+):
+    batch, sources, frames, channels = w.shape
+    constants, latent = states.shape[4:]
+    for n in range(states.shape[3] - 1):
+        first, last = n * block, min(frames, (n + 1) * block)
+        for i in range(batch):
+            for p in range(sources):
+                row = i * sources + p
+                for k in range(constants):
+                    for d in range(latent):
+                        r[row, k * latent + d] = states[0, i, p, n, k, d]
+                        r[row, (constants + k) * latent + d] = states[1, i, p, n, k, d]
                 for j in range(channels):
-                    g, v = du[i, p, t, j], w[i, p, n, j]
-                    s = g * x[i, n, j] * v * (one - v)
-                    ds[i, p, n, j] = s
-                    through[i, p, j] += s
-                    if p == 0:
-                        dx[i, n, j] = g * v
-                    else:
-                        dx[i, n, j] += g * v
+                    s[row, j] = c[p, j]
+        if memory:
+            product(r, read, s, 1, s)
+        for i in range(batch):
+            for p in range(sources):
+                row = i * sources + p
+                wn, yn = w[i, p, first:last], y[i, p, first:last]
+                product(g[i, first:last], a[p], s[row : row + 1], 0, wn)
+                for t in range(last - first):
+                    for j in range(channels):
+                        value = sigmoid(wn[t, j])
+                        wn[t, j] = value
+                        u[t, j] = value * x[i, first + t, j]
+                product(u[: last - first], v, b, 0, yn)
+                if memory:
+                    total[i, p, n] = write_block(
+                        states[0, i, p, n], states[1, i, p, n], yn[:, :latent], eta, e0, delta,
+                        states[:, i, p, n + 1], e[i, p, first:last], active[i, p, first:last], mean[i, p, n],
+                    )  # fmt: skip
+                else:
+                    for k in range(constants):
+                        for d in range(latent):
+                            states[0, i, p, n + 1, k, d] = states[0, i, p, n, k, d]
+                            states[1, i, p, n + 1, k, d] = states[1, i, p, n, k, d]
+
+
+@fast_kernel
+def _backward(  # type: ignore[no-untyped-def]
+    x, read, v, w, y, states, eta, e, active, total, mean, block, e0, memory, truncate, dstates,
+    dy, ds, u, dx, dc, dstate, deta, through, r, dr, du, dmean, dmu, dbefore,
+):  # fmt: skip
+    batch, sources, frames, channels = w.shape
+    constants, latent = states.shape[4:]
+    zero, one = dy.dtype.type(0.0), dy.dtype.type(1.0)
+    blocks = states.shape[3] - 1
+    for back in range(blocks):
+        n = blocks - 1 - back
+        first, last = n * block, min(frames, (n + 1) * block)
+        for i in range(batch):
+            for p in range(sources):
+                row = i * sources + p
+                dyn = dy[i, p, first:last]
+                if memory:
+                    write_block_backward(
+                        dstate[0, i, p], dstate[1, i, p], states[0, i, p, n], states[1, i, p, n],
+                        y[i, p, first:last, :latent], eta, e0, e[i, p, first:last], active[i, p, first:last],
+                        total[i, p, n], mean[i, p, n], dbefore[0, i, p], dbefore[1, i, p], dmu, deta, dmean,
+                    )  # fmt: skip
+                    for t in range(last - first):
+                        for d in range(latent):
+                            dyn[t, d] += dmu[t, d]
+                    for k in range(constants):
+                        for d in range(latent):
+                            r[n, row, k * latent + d] = states[0, i, p, n, k, d]
+                            r[n, row, (constants + k) * latent + d] = states[1, i, p, n, k, d]
+                product(dyn, v, du, 1, du)
+                for j in range(channels):
+                    through[n, row, j] = zero
+                for t in range(last - first):
+                    for j in range(channels):
+                        grad, value, at = du[t, j], w[i, p, first + t, j], x[i, first + t, j]
+                        du[t, j] = zero
+                        product_ = value * at
+                        u[i, p, first + t, j] = product_
+                        slope = grad * product_ * (one - value)
+                        ds[i, p, first + t, j] = slope
+                        through[n, row, j] += slope
+                        dx[i, first + t, j] += grad * value
+                for j in range(channels):
+                    dc[p, j] += through[n, row, j]
+        if memory:
+            for row in range(batch * sources):
+                for j in range(dr.shape[1]):
+                    dr[row, j] = zero
+            product(through[n], read, dr, 1, dr)
+        cut = truncate > 0 and n > 0 and n % truncate == 0
+        for i in range(batch):
+            for p in range(sources):
+                row = i * sources + p
+                for h in range(2):
+                    for k in range(constants):
+                        for d in range(latent):
+                            carried = dstate[h, i, p, k, d]
+                            if memory:
+                                carried = dbefore[h, i, p, k, d] + dr[row, (h * constants + k) * latent + d]
+                            if cut:
+                                carried = zero
+                            dstate[h, i, p, k, d] = carried + dstates[h, i, p, n, k, d]
 
 
 def memory_separator_forward(
@@ -77,66 +175,67 @@ def memory_separator_forward(
 ) -> tuple[Array, Array, Array, Array, FastMemorySeparatorCache]:
     """As refbss.ops.memory_separator.memory_separator_forward."""
     sizes = check_memory_separator(x, g, a, c, read, v, b, m0, q0, theta, block, e0, delta, truncate)
-    batch, sources, latent = sizes["B"], sizes["P"], sizes["D"]
-    w = g[:, None] @ a.transpose(0, 2, 1)
-    w += c[:, None, :]
-    y = np.empty((batch, sources, sizes["T"], 2 * latent), dtype=x.dtype)
-    m, q = m0, q0
-    states_m, states_q = [m], [q]
-    x = np.ascontiguousarray(x)
-    cache = FastMemorySeparatorCache(x, g, a, read, v, w, [], [], m0.shape, block, truncate)
-    for start in range(0, sizes["T"], block):
-        frames = slice(start, start + block)
-        s = w[:, :, frames]
-        if memory:
-            r = np.concatenate([m.reshape(batch, sources, -1), q.reshape(batch, sources, -1)], axis=-1)
-            s += (r @ read.T)[:, :, None]
-            cache.reads.append(r)
-        with np.errstate(over="ignore"):
-            np.exp(np.negative(s, out=s), out=s)
-        s += 1
-        np.divide(1, s, out=s)
-        np.matmul(s * x[:, None, frames], v.T, out=y[:, :, frames])
-        y[:, :, frames] += b
-        if memory:
-            m, q, write = memory_write_forward(m, q, y[:, :, frames, :latent], theta, e0=e0, delta=delta)
-            cache.writes.append(write)
-        states_m.append(m)
-        states_q.append(q)
-    return y[..., :latent], y[..., latent:], np.stack(states_m, 2), np.stack(states_q, 2), cache
+    batch, sources, frames, channels = (sizes[axis] for axis in "BPTM")
+    latent, blocks, dtype = sizes["D"], -(-frames // block), x.dtype
+    x, g = np.ascontiguousarray(x), np.ascontiguousarray(g)
+    states = np.empty((2, batch, sources, blocks + 1, *m0.shape[2:]), dtype)
+    states[0, :, :, 0], states[1, :, :, 0] = m0, q0
+    w, y = np.empty((batch, sources, frames, channels), dtype), np.empty((batch, sources, frames, 2 * latent), dtype)
+    e, active = np.empty(w.shape[:3], dtype), np.empty(w.shape[:3], dtype)
+    total = np.empty((batch, sources, blocks), dtype)
+    mean = np.empty((batch, sources, blocks, 2, latent), dtype)
+    rows = batch * sources
+    scratch = [np.empty(shape, dtype) for shape in ((rows, read.shape[1]), (rows, channels), (block, channels))]
+    eta = 1 / (1 + np.exp(-theta))
+    _forward(
+        x, g, np.ascontiguousarray(a.transpose(0, 2, 1)), np.ascontiguousarray(c), np.ascontiguousarray(read.T),
+        np.ascontiguousarray(v.T), np.ascontiguousarray(b)[None], eta, block, dtype.type(e0), dtype.type(delta), memory,
+        w, y, states, e, active, total, mean, *scratch,
+    )  # fmt: skip
+    cache = FastMemorySeparatorCache(
+        x, g, a, read, v, w, y, states, eta, e, active, total, mean, block, e0, memory, truncate
+    )
+    return y[..., :latent], y[..., latent:], states[0], states[1], cache
 
 
 def memory_separator_backward(
     dmu: Array, dl: Array, dm_blocks: Array, dq_blocks: Array, cache: FastMemorySeparatorCache
 ) -> MemorySeparatorGrads:
     """As refbss.ops.memory_separator.memory_separator_backward."""
-    x, g, a, read, v, w, reads, writes, state, block, truncate = cache
-    batch, sources, frames_all, channels = w.shape
-    latent, blocks = v.shape[0] // 2, -(-frames_all // block)
-    shape, states = (batch, sources, frames_all, latent), (batch, sources, blocks + 1, *state[2:])
-    check_memory_separator_cotangents(dmu, dl, dm_blocks, dq_blocks, shape, states, x.dtype)
-    dy = np.concatenate([dmu, dl], axis=-1)
-    ds, dx = np.empty_like(w), np.empty(x.shape, dtype=x.dtype)
-    dm, dq = dm_blocks[:, :, -1], dq_blocks[:, :, -1]
-    dtheta, dread = np.zeros(state[2]), np.zeros_like(read)
-    for n in reversed(range(blocks)):
-        frames = slice(n * block, (n + 1) * block)
-        if writes:
-            dm, dq, dmu_write, dtheta_n = memory_write_backward(dm, dq, writes[n])
-            dy[:, :, frames, :latent] += dmu_write
-            dtheta += dtheta_n
-        through = np.zeros((batch, sources, channels), dtype=x.dtype)
-        _product_backward(dy[:, :, frames] @ v, x, w, n * block, ds, dx, through)
-        if writes:
-            dread += through.reshape(-1, channels).T @ reads[n].reshape(batch * sources, -1)
-            dr = (through @ read).reshape(batch, sources, 2, *state[2:])
-            dm, dq = dm + dr[:, :, 0], dq + dr[:, :, 1]
-        if truncate and n and n % truncate == 0:
-            dm, dq = np.zeros_like(dm), np.zeros_like(dq)
-        dm, dq = dm + dm_blocks[:, :, n], dq + dq_blocks[:, :, n]
-    rows = dy.reshape(-1, 2 * latent)
-    u = (w * x[:, None]).reshape(-1, channels)
-    dv, db = rows.T @ u, rows.sum(axis=0)
-    dg = (ds @ a).sum(axis=1)
-    da = (ds.transpose(0, 1, 3, 2) @ g[:, None]).sum(axis=0)
-    return MemorySeparatorGrads(dx, dg, da, ds.sum(axis=(0, 2)), dread, dv, db, dm, dq, dtheta.astype(x.dtype))
+    x, g, a, read, v, w, y, states, eta, e, active, total, mean, block, e0, memory, truncate = cache
+    batch, sources, frames, channels = w.shape
+    latent, dtype = v.shape[0] // 2, x.dtype
+    check_memory_separator_cotangents(
+        dmu, dl, dm_blocks, dq_blocks, (batch, sources, frames, latent), states.shape[1:], dtype
+    )
+    dy = np.empty(y.shape, dtype)
+    dy[..., :latent], dy[..., latent:] = dmu, dl
+    ds, u = np.empty_like(w), np.empty_like(w)
+    dx, dc, dread, deta = (
+        np.zeros_like(x),
+        np.zeros((sources, channels), dtype),
+        np.zeros_like(read),
+        np.zeros_like(eta),
+    )
+    dstates = np.empty_like(states)
+    dstates[0], dstates[1] = dm_blocks, dq_blocks
+    dstate = dstates[:, :, :, -1].copy()
+    rows, moments, blocks = batch * sources, read.shape[1], states.shape[3] - 1
+    through, r = np.zeros((blocks, rows, channels), dtype), np.zeros((blocks, rows, moments), dtype)
+    dr = np.empty((rows, moments), dtype)
+    du, dmean, dmu_write = (np.zeros(shape, dtype) for shape in ((block, channels), (2, latent), (block, latent)))
+    _backward(
+        x, np.ascontiguousarray(read), np.ascontiguousarray(v), w, y, states, eta, e, active, total, mean, block,
+        dtype.type(e0), memory, truncate, dstates, dy, ds, u, dx, dc, dstate, deta, through, r, dr, du, dmean,
+        dmu_write, np.empty_like(dstate),
+    )  # fmt: skip
+    flat = (rows, frames, -1)
+    dv = np.ascontiguousarray(sum_of_products(dy.reshape(flat), u.reshape(flat)))
+    dread = np.ascontiguousarray(sum_of_products(through.reshape(1, -1, channels), r.reshape(1, -1, moments)))
+    dg = rows_times(ds[:, 0], a[0])
+    for p in range(1, sources):
+        add_rows_times(ds[:, p], a[p], dg)
+    da = np.stack([sum_of_products(ds[:, p], g) for p in range(sources)])
+    dtheta = eta * (1 - eta) * deta
+    db = dy.sum(axis=(0, 1, 2))
+    return MemorySeparatorGrads(dx, dg, da, dc, dread, dv, db, dstate[0], dstate[1], dtheta)

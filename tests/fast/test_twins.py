@@ -6,12 +6,10 @@ import dataclasses
 import inspect
 from typing import Any
 
-import numba
 import numpy as np
 import pytest
 
 from refbss.engine import engine
-from refbss.fast.gru import _exp_minus
 from refbss.verification.compare import worst
 from refbss.verification.draw import generator, normal
 from refbss.verification.ladder import RUNGS, Rung
@@ -158,22 +156,3 @@ def test_gru_keeps_nan_and_saturates(bad: float, dtype: str) -> None:
     else:
         assert np.array_equal(np.isnan(y), np.isnan(law))
         assert np.isnan(y[0, 3:]).any() == np.isnan(bad)
-
-
-@numba.njit
-def exp_minus_of(x: np.ndarray, y: np.ndarray) -> None:
-    """The polynomial as the GRU's kernel has it, element by element."""
-    for i in range(len(x)):
-        y[i] = _exp_minus(x[i])
-
-
-@pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="the polynomial exists as compiled code only")
-def test_the_polynomial_of_the_exponential(figures: dict[str, str]) -> None:
-    """exp(-x) over all that is not held at the edge, in units of the last place of the result."""
-    x = np.linspace(-87.0, 87.0, 400_001, dtype=np.float32)
-    y = np.empty_like(x)
-    exp_minus_of(x, y)
-    wanted = np.exp(-x.astype(np.float64))
-    error = np.abs(y - wanted) / np.spacing(wanted.astype(np.float32))
-    figures["float32 exp of the fast GRU"] = f"{error.max():.1f} ulp at x = {x[np.argmax(error)]:g}"
-    assert error.max() <= 2.0

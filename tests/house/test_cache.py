@@ -85,3 +85,35 @@ def test_without_jit_nothing_is_compiled(home: Path, tmp_path: Path, run_python:
     code = CODE.format(home=str(home), read_only=False)
     run_python(code, cwd=tmp_path, env=_environment(tmp_path / "cache", NUMBA_DISABLE_JIT="1"))
     assert not _compiled(tmp_path)
+
+
+SHARED = """from numba.extending import register_jitable
+
+
+@register_jitable
+def times(x):
+    return {factor} * x
+"""
+CALLER = """from refbss._jit import fast_kernel
+from refbss.fast._shared import times
+
+
+@fast_kernel
+def scaled(x):
+    return times(x)
+"""
+
+
+@pytest.mark.parametrize("given", [{}, {"NUMBA_CACHE_DIR": "mine"}], ids=["package", "NUMBA_CACHE_DIR"])
+def test_a_changed_shared_module_is_compiled_anew(
+    home: Path, tmp_path: Path, run_python: Callable[..., str], given: dict[str, str]
+) -> None:
+    fast = home / "refbss" / "fast"
+    fast.mkdir()
+    (fast / "__init__.py").write_text('"""Kernels."""\n', encoding="utf-8")
+    (fast / "caller.py").write_text(CALLER, encoding="utf-8")
+    code = f"import sys; sys.path.insert(0, {str(home)!r})\nfrom refbss.fast.caller import scaled\nprint(scaled(1.5))"
+    for factor, wanted in ((2.0, "3.0\n"), (4.0, "6.0\n")):
+        (fast / "_shared.py").write_text(SHARED.format(factor=factor), encoding="utf-8")
+        assert run_python(code, cwd=tmp_path, env=_environment(tmp_path / "cache", **given)) == wanted
+    assert len(_compiled(tmp_path / "mine" if given else fast / "__pycache__")) == 2

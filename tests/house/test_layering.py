@@ -43,7 +43,7 @@ LIBRARIES = {"numpy", "scipy", "soundfile", "safetensors", "threadpoolctl"}
 """Third-party packages that any module may import at its top."""
 ALSO = {
     "_jit": {"numba"},
-    "fast": {"numba"},
+    "fast": {"llvmlite", "numba"},
     "testing": {"pytest"},
     "verification": {"numba", "mpmath", "sympy", "torch", "jax"},
 }

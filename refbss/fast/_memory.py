@@ -1,0 +1,87 @@
+"""The memory's write of one block of one source, each way in one pass over the block; the law: ops.memory_bank."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba.extending import register_jitable
+
+
+@register_jitable
+def write_block(m: Any, q: Any, mu: Any, eta: Any, e0: Any, delta: Any, after: Any, e: Any, a: Any, mean: Any) -> Any:
+    """m, q (K, D) and mu (L, D) to after (2, K, D), energies e, activities a (L,), mean (2, D); returns the total."""
+    frames, latent = mu.shape
+    one = mu.dtype.type(1.0)
+    active = mu.dtype.type(0.0)
+    zbar, qbar, m_new, q_new = mean[0], mean[1], after[0], after[1]
+    for d in range(latent):
+        zbar[d] = mu.dtype.type(0.0)
+        qbar[d] = mu.dtype.type(0.0)
+    for t in range(frames):
+        energy = mu.dtype.type(0.0)
+        for d in range(latent):
+            energy += mu[t, d] * mu[t, d]
+        energy /= mu.dtype.type(latent)
+        e[t] = energy
+        weight = energy / (energy + e0)
+        a[t] = weight
+        active += weight
+        for d in range(latent):
+            zbar[d] += weight * mu[t, d]
+            qbar[d] += weight * mu[t, d] * mu[t, d]
+    total = active + delta
+    share = one / total
+    gain = active / mu.dtype.type(frames)
+    for d in range(latent):
+        zbar[d] *= share
+        qbar[d] *= share
+    for k in range(eta.shape[0]):
+        rate = eta[k] * gain
+        for d in range(latent):
+            m_new[k, d] = m[k, d] + rate * (zbar[d] - m[k, d])
+            q_new[k, d] = q[k, d] + rate * (qbar[d] - q[k, d])
+    return total
+
+
+@register_jitable
+def write_block_backward(
+    dm_new: Any, dq_new: Any, m: Any, q: Any, mu: Any, eta: Any, e0: Any, e: Any, a: Any, total: Any, mean: Any,
+    dm: Any, dq: Any, dmu: Any, deta: Any, dmean: Any,
+) -> None:  # fmt: skip
+    """Gradients of the state after the write to dm and dq (K, D), dmu (L, D); added to deta (K,). dmean is scratch."""
+    frames, latent = mu.shape
+    zero, one, two = mu.dtype.type(0.0), mu.dtype.type(1.0), mu.dtype.type(2.0)
+    zbar, qbar, dzbar, dqbar = mean[0], mean[1], dmean[0], dmean[1]
+    active = zero
+    for t in range(frames):
+        active += a[t]
+    gain = active / mu.dtype.type(frames)
+    dgain = zero
+    for d in range(latent):
+        dzbar[d] = zero
+        dqbar[d] = zero
+    for k in range(eta.shape[0]):
+        pull = zero
+        rate = eta[k] * gain
+        for d in range(latent):
+            gm, gq = dm_new[k, d], dq_new[k, d]
+            pull += (zbar[d] - m[k, d]) * gm + (qbar[d] - q[k, d]) * gq
+            dm[k, d] = (one - rate) * gm
+            dq[k, d] = (one - rate) * gq
+            dzbar[d] += rate * gm
+            dqbar[d] += rate * gq
+        dgain += eta[k] * pull
+        deta[k] += gain * pull
+    share = one / total
+    for t in range(frames):
+        moved = zero
+        for d in range(latent):
+            v = mu[t, d]
+            moved += (v - zbar[d]) * dzbar[d] + (v * v - qbar[d]) * dqbar[d]
+        da = dgain / mu.dtype.type(frames) + moved * share
+        energy = e[t] + e0
+        of_energy = two * da * e0 / (energy * energy) / mu.dtype.type(latent)
+        weight = a[t] * share
+        for d in range(latent):
+            v = mu[t, d]
+            dmu[t, d] = weight * (dzbar[d] + two * v * dqbar[d]) + of_energy * v

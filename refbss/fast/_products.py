@@ -1,0 +1,55 @@
+"""Matrix products of batches of rows, in kernels that hold neither Python's lock nor BLAS's threads."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from refbss._jit import fast_kernel
+from refbss._types import Array
+from refbss.fast._tiles import product
+
+_TERMS = 128
+"""Rows of a sum over rows that are worked through at a time."""
+
+
+@fast_kernel
+def _rows(a, b, bias, keep, out):  # type: ignore[no-untyped-def]
+    for i in range(a.shape[0]):
+        if keep:
+            product(a[i], b, out[i], 1, out[i])
+        else:
+            product(a[i], b, bias, 0, out[i])
+
+
+@fast_kernel
+def _sums(a, b, out):  # type: ignore[no-untyped-def]
+    rows = a.shape[1]
+    for i in range(a.shape[0]):
+        for first in range(0, rows, _TERMS):
+            last = min(rows, first + _TERMS)
+            product(a[i, first:last].T, b[i, first:last], out, 1, out)
+
+
+def rows_times(a: Array, b: Array, bias: Array | None = None) -> Array:
+    """a (B, M, K) of any strides @ b (K, N) + bias (N,), row for row: (B, M, N)."""
+    out = np.empty((*a.shape[:2], b.shape[1]), dtype=a.dtype)
+    start = np.zeros((1, b.shape[1]), dtype=a.dtype) if bias is None else np.ascontiguousarray(bias)[None]
+    _rows(a, np.ascontiguousarray(b), start, False, out)
+    return out
+
+
+def add_rows_times(a: Array, b: Array, out: Array) -> None:
+    """out (B, M, N) += a (B, M, K) of any strides @ b (K, N); the last axis of ``out`` is contiguous."""
+    _rows(a, np.ascontiguousarray(b), out[0], True, out)
+
+
+def sum_of_products(a: Array, b: Array) -> Array:
+    """Sum over i and m of the outer products of the rows a[i, m] (M,) and b[i, m] (N,): (M, N).
+
+    The last axis of both must be contiguous.
+    """
+    if b.shape[2] < a.shape[2]:
+        return sum_of_products(b, a).T
+    out = np.zeros((a.shape[2], b.shape[2]), dtype=a.dtype)
+    _sums(a, b, out)
+    return out
