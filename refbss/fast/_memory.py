@@ -8,12 +8,17 @@ from numba.extending import register_jitable
 
 
 @register_jitable
-def write_block(m: Any, q: Any, mu: Any, eta: Any, e0: Any, delta: Any, after: Any, e: Any, a: Any, mean: Any) -> Any:
-    """m, q (K, D) and mu (L, D) to after (2, K, D), energies e, activities a (L,), mean (2, D); returns the total."""
-    frames, latent = mu.shape
+def write_block(
+    m: Any, q: Any, mu: Any, eta: Any, e0: Any, delta: Any, m_new: Any, q_new: Any, e: Any, a: Any, mean: Any
+) -> Any:
+    """From m, q (K, D) and mu (L, D or more) the new ones, energies e, activities a (L,), mean (2, D), the total.
+
+    The last axis of mu may be longer than D, so that it lies in memory without gaps; the rest is not looked at.
+    """
+    frames, latent = mu.shape[0], mean.shape[1]
     one = mu.dtype.type(1.0)
     active = mu.dtype.type(0.0)
-    zbar, qbar, m_new, q_new = mean[0], mean[1], after[0], after[1]
+    zbar, qbar = mean[0], mean[1]
     for d in range(latent):
         zbar[d] = mu.dtype.type(0.0)
         qbar[d] = mu.dtype.type(0.0)
@@ -49,7 +54,7 @@ def write_block_backward(
     dm: Any, dq: Any, dmu: Any, deta: Any, dmean: Any,
 ) -> None:  # fmt: skip
     """Gradients of the state after the write to dm and dq (K, D), dmu (L, D); added to deta (K,). dmean is scratch."""
-    frames, latent = mu.shape
+    frames, latent = mu.shape[0], mean.shape[1]
     zero, one, two = mu.dtype.type(0.0), mu.dtype.type(1.0), mu.dtype.type(2.0)
     zbar, qbar, dzbar, dqbar = mean[0], mean[1], dmean[0], dmean[1]
     active = zero

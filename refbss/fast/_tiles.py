@@ -32,7 +32,6 @@ def _vector_bytes() -> int:
 
 VECTOR = _vector_bytes()
 """Bytes of a vector: 64 with AVX-512, 32 with AVX, otherwise 16."""
-_PAIR = 2 * VECTOR
 _ROWS = 8 if VECTOR == 64 else 4
 """Rows of the largest tile; two vectors a row then fill half of the registers, or a little more."""
 
@@ -40,14 +39,14 @@ _ROWS = 8 if VECTOR == 64 else 4
 class _Vectors:
     """Loads, stores and sums of one kind of vector in the code of a tile."""
 
-    def __init__(self, builder: Any, dtype: Any, remaining: Any) -> None:
-        self.builder, self.size = builder, 4 if dtype == types.float32 else 8
+    def __init__(self, builder: Any, dtype: Any, count: int, remaining: Any) -> None:
+        self.builder, self.count, self.size = builder, count, 4 if dtype == types.float32 else 8
         scalar = ir.FloatType() if self.size == 4 else ir.DoubleType()
         self.lanes = VECTOR // self.size
         self.type = ir.VectorType(scalar, self.lanes)
         self.name = f"v{self.lanes}f{8 * self.size}"
         self.zero = ir.Constant(self.type, [0.0] * self.lanes)
-        self.masks = None if remaining is None else [self._mask(remaining, v) for v in range(2)]
+        self.masks = None if remaining is None else [self._mask(remaining, v) for v in range(count)]
 
     def _mask(self, remaining: Any, place: int) -> Any:
         """One bit for each lane of vector ``place``: is it among the columns that remain?"""
@@ -64,9 +63,9 @@ class _Vectors:
         one = self.builder.insert_element(nothing, scalar, ir.Constant(_I32, 0))
         return self.builder.shuffle_vector(one, nothing, ir.Constant(ir.VectorType(_I32, self.lanes), [0] * self.lanes))
 
-    def pair(self, pointer: Any) -> list[Any]:
-        """The two vectors that lie at the pointer, zeros beyond the remaining columns."""
-        return [self._load(pointer, v) for v in range(2)]
+    def load(self, pointer: Any) -> list[Any]:
+        """The vectors that lie at the pointer, zeros beyond the remaining columns."""
+        return [self._load(pointer, v) for v in range(self.count)]
 
     def _address(self, pointer: Any, place: int) -> Any:
         there = self.builder.gep(pointer, [ir.Constant(_I64, place * self.lanes)])
@@ -96,8 +95,8 @@ class _Vectors:
         return self.builder.call(self._function(f"llvm.fmuladd.{self.name}", self.type, [self.type] * 3), [a, b, c])
 
 
-def _tile(rows: int, whole: bool) -> Any:
-    """An intrinsic for ``rows`` rows and two vectors of columns, or as many of them as remain."""
+def _tile(rows: int, vectors: int, whole: bool) -> Any:
+    """An intrinsic for a number of rows and of vectors of columns, or as many of the columns as remain."""
 
     @_intrinsic
     def tile(typingctx, a, b, start, out, i, k, s, step, j, inner, remaining):  # type: ignore[no-untyped-def]
@@ -105,7 +104,7 @@ def _tile(rows: int, whole: bool) -> Any:
         signature = types.void(a, b, start, out, *[types.intp] * 7)
 
         def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-            v = _Vectors(builder, signature.args[0].dtype, None if whole else arguments[10])
+            v = _Vectors(builder, signature.args[0].dtype, vectors, None if whole else arguments[10])
 
             def array(place):  # type: ignore[no-untyped-def]
                 view = context.make_array(signature.args[place])(context, builder, arguments[place])
@@ -130,11 +129,11 @@ def _tile(rows: int, whole: bool) -> Any:
             n, at_a, at_b = (builder.phi(_I64) for _ in range(3))
             for count in (n, at_a, at_b):
                 count.add_incoming(ir.Constant(_I64, 0), entry)
-            sums = [[builder.phi(v.type) for _ in range(2)] for _ in range(rows)]
-            weights = v.pair(builder.gep(first_b, [at_b]))
+            sums = [[builder.phi(v.type) for _ in range(vectors)] for _ in range(rows)]
+            weights = v.load(builder.gep(first_b, [at_b]))
             for r in range(rows):
                 x = v.spread(builder.load(builder.gep(a_rows[r], [at_a])))
-                for c in range(2):
+                for c in range(vectors):
                     sums[r][c].add_incoming(v.zero, entry)
                     sums[r][c].add_incoming(v.multiply_add(x, weights[c], sums[r][c]), loop)
             following = builder.add(n, ir.Constant(_I64, 1))
@@ -143,9 +142,9 @@ def _tile(rows: int, whole: bool) -> Any:
             at_b.add_incoming(builder.add(at_b, b_k), loop)
             builder.cbranch(builder.icmp_signed("<", following, inner), loop, end)
             builder.position_at_end(end)
-            begun = [v.pair(pointer) for pointer in starts]
+            begun = [v.load(pointer) for pointer in starts]
             for r in range(rows):
-                for c in range(2):
+                for c in range(vectors):
                     total = sums[r][c].incomings[1][0]
                     v.store(builder.fadd(begun[r][c], total), outs[r], c)
             return context.get_dummy_value()
@@ -155,30 +154,32 @@ def _tile(rows: int, whole: bool) -> Any:
     return tile
 
 
-def _strip(whole: bool) -> Any:
-    """Tiles for the rows i .. last of the columns from j on: as tall as there are rows for."""
-    eight, four, two, one = (_tile(rows, whole) for rows in (8, 4, 2, 1))
-    tallest = _ROWS
+def _strip(rows: int, vectors: int, tallest: bool) -> Any:
+    """Works through the columns from j on, by tiles of a height; a tallest one takes all the rows that it can."""
+    whole, pair, part = _tile(rows, vectors, True), _tile(rows, 2, True), _tile(rows, 2, False)
 
     @register_jitable
-    def strip(a, b, start, step, out, i, last, k, j, inner, remaining):  # type: ignore[no-untyped-def]
-        if tallest == 8:
-            while i + 8 <= last:
-                eight(a, b, start, out, i, k, i * step, step, j, inner, remaining)
-                i += 8
-        while i + 4 <= last:
-            four(a, b, start, out, i, k, i * step, step, j, inner, remaining)
-            i += 4
-        while i + 2 <= last:
-            two(a, b, start, out, i, k, i * step, step, j, inner, remaining)
-            i += 2
-        if i < last:
-            one(a, b, start, out, i, k, i * step, step, j, inner, remaining)
+    def strip(a, b, start, step, out, i, last, k, inner, lanes):  # type: ignore[no-untyped-def]
+        columns, j = out.shape[1], 0
+        below = last - rows + 1 if tallest else i + 1
+        while j + vectors * lanes <= columns:
+            for row in range(i, below, rows):
+                whole(a, b, start, out, row, k, row * step, step, j, inner, 0)
+            j += vectors * lanes
+        while j < columns:
+            for row in range(i, below, rows):
+                if j + 2 * lanes <= columns:
+                    pair(a, b, start, out, row, k, row * step, step, j, inner, 0)
+                else:
+                    part(a, b, start, out, row, k, row * step, step, j, inner, columns - j)
+            j += 2 * lanes
 
     return strip
 
 
-_whole, _part = _strip(True), _strip(False)
+_many, _four = _strip(_ROWS, 2, True), _strip(4, 2, False)
+_two, _one = _strip(2, 4, False), _strip(1, 8, False)
+"""A sum is a chain of additions, each of which waits for the one before: few rows want more vectors side by side."""
 
 
 def product(a: Any, b: Any, start: Any, step: int, out: Any) -> None:
@@ -191,20 +192,26 @@ def product(a: Any, b: Any, start: Any, step: int, out: Any) -> None:
 
 @overload(product)
 def _product(a: Any, b: Any, start: Any, step: Any, out: Any) -> Any:
-    pair = _PAIR // (4 if out.dtype == types.float32 else 8)
+    lanes = VECTOR // (4 if out.dtype == types.float32 else 8)
+    tall = _ROWS
 
     def compiled(a: Any, b: Any, start: Any, step: Any, out: Any) -> None:
         rows, inner = a.shape
-        columns = out.shape[1]
-        for i in range(0, rows, OUTER):
-            last = min(rows, i + OUTER)
+        for first in range(0, rows, OUTER):
+            last = min(rows, first + OUTER)
             for k in range(0, inner, INNER):
                 terms = min(INNER, inner - k)
                 base, every = (start, step) if k == 0 else (out, 1)
-                for j in range(0, columns, pair):
-                    if columns - j >= pair:
-                        _whole(a, b, base, every, out, i, last, k, j, terms, pair)
-                    else:
-                        _part(a, b, base, every, out, i, last, k, j, terms, columns - j)
+                i = last - (last - first) % tall
+                if i > first:
+                    _many(a, b, base, every, out, first, last, k, terms, lanes)
+                if i + 4 <= last:
+                    _four(a, b, base, every, out, i, last, k, terms, lanes)
+                    i += 4
+                if i + 2 <= last:
+                    _two(a, b, base, every, out, i, last, k, terms, lanes)
+                    i += 2
+                if i < last:
+                    _one(a, b, base, every, out, i, last, k, terms, lanes)
 
     return compiled

@@ -32,7 +32,7 @@ def _write(m, q, mu, eta, e0, delta, after, e, a, total, mean):  # type: ignore[
     for i in range(mu.shape[0]):
         for p in range(mu.shape[1]):
             total[i, p] = write_block(
-                m[i, p], q[i, p], mu[i, p], eta, e0, delta, after[:, i, p], e[i, p], a[i, p], mean[i, p]
+                m[i, p], q[i, p], mu[i, p], eta, e0, delta, after[0, i, p], after[1, i, p], e[i, p], a[i, p], mean[i, p]
             )
 
 

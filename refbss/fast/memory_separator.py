@@ -1,8 +1,8 @@
 """Fast twin of refbss.ops.memory_separator: one kernel each way that runs through the blocks.
 
 A block's rows of the adaptive matrix, their product with the virtual array and the fully connected layer follow each
-other while they are in the caches. On the way back the recursion leaves the gradient at the sigmoid and the products
-w x, and everything that does not travel with the state is summed after it.
+other while they are in the caches; on the way back so do the gradient at the sigmoid and what is made of it. Only the
+gradient of the shared feedback matrix waits for the end.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from refbss._jit import fast_kernel
 from refbss._types import Array
 from refbss.fast._elementary import sigmoid
 from refbss.fast._memory import write_block, write_block_backward
-from refbss.fast._products import add_rows_times, rows_times, sum_of_products
+from refbss.fast._products import sum_of_products
 from refbss.fast._tiles import product
 from refbss.ops.memory_separator import (
     MemorySeparatorGrads,
@@ -71,18 +71,18 @@ def _forward(  # type: ignore[no-untyped-def]
         for i in range(batch):
             for p in range(sources):
                 row = i * sources + p
-                wn, yn = w[i, p, first:last], y[i, p, first:last]
+                xn, wn, yn = x[i, first:last], w[i, p, first:last], y[i, p, first:last]
                 product(g[i, first:last], a[p], s[row : row + 1], 0, wn)
                 for t in range(last - first):
                     for j in range(channels):
                         value = sigmoid(wn[t, j])
                         wn[t, j] = value
-                        u[t, j] = value * x[i, first + t, j]
+                        u[t, j] = value * xn[t, j]
                 product(u[: last - first], v, b, 0, yn)
                 if memory:
                     total[i, p, n] = write_block(
-                        states[0, i, p, n], states[1, i, p, n], yn[:, :latent], eta, e0, delta,
-                        states[:, i, p, n + 1], e[i, p, first:last], active[i, p, first:last], mean[i, p, n],
+                        states[0, i, p, n], states[1, i, p, n], yn, eta, e0, delta, states[0, i, p, n + 1],
+                        states[1, i, p, n + 1], e[i, p, first:last], active[i, p, first:last], mean[i, p, n],
                     )  # fmt: skip
                 else:
                     for k in range(constants):
@@ -93,8 +93,8 @@ def _forward(  # type: ignore[no-untyped-def]
 
 @fast_kernel
 def _backward(  # type: ignore[no-untyped-def]
-    x, read, v, w, y, states, eta, e, active, total, mean, block, e0, memory, truncate, dstates,
-    dy, ds, u, dx, dc, dstate, deta, through, r, dr, du, dmean, dmu, dbefore,
+    x, g, a, read, v, w, y, states, eta, e, active, total, mean, block, e0, memory, truncate, dstates, dy,
+    dx, dg, da, dc, dv, db, dstate, deta, through, r, dr, du, ds, u, dmean, dmu, dbefore,
 ):  # fmt: skip
     batch, sources, frames, channels = w.shape
     constants, latent = states.shape[4:]
@@ -103,38 +103,45 @@ def _backward(  # type: ignore[no-untyped-def]
     for back in range(blocks):
         n = blocks - 1 - back
         first, last = n * block, min(frames, (n + 1) * block)
+        size = last - first
         for i in range(batch):
             for p in range(sources):
                 row = i * sources + p
-                dyn = dy[i, p, first:last]
+                xn, wn, dyn, dxn = x[i, first:last], w[i, p, first:last], dy[i, p, first:last], dx[i, first:last]
+                of_block = through[n, row]
                 if memory:
                     write_block_backward(
                         dstate[0, i, p], dstate[1, i, p], states[0, i, p, n], states[1, i, p, n],
-                        y[i, p, first:last, :latent], eta, e0, e[i, p, first:last], active[i, p, first:last],
+                        y[i, p, first:last], eta, e0, e[i, p, first:last], active[i, p, first:last],
                         total[i, p, n], mean[i, p, n], dbefore[0, i, p], dbefore[1, i, p], dmu, deta, dmean,
                     )  # fmt: skip
-                    for t in range(last - first):
+                    for t in range(size):
                         for d in range(latent):
                             dyn[t, d] += dmu[t, d]
                     for k in range(constants):
                         for d in range(latent):
                             r[n, row, k * latent + d] = states[0, i, p, n, k, d]
                             r[n, row, (constants + k) * latent + d] = states[1, i, p, n, k, d]
-                product(dyn, v, du, 1, du)
-                for j in range(channels):
-                    through[n, row, j] = zero
-                for t in range(last - first):
+                for t in range(size):
+                    for d in range(2 * latent):
+                        db[d] += dyn[t, d]
                     for j in range(channels):
-                        grad, value, at = du[t, j], w[i, p, first + t, j], x[i, first + t, j]
                         du[t, j] = zero
-                        product_ = value * at
-                        u[i, p, first + t, j] = product_
-                        slope = grad * product_ * (one - value)
-                        ds[i, p, first + t, j] = slope
-                        through[n, row, j] += slope
-                        dx[i, first + t, j] += grad * value
+                product(dyn, v, du[:size], 1, du[:size])
+                for t in range(size):
+                    for j in range(channels):
+                        grad, value = du[t, j], wn[t, j]
+                        demixed = value * xn[t, j]
+                        slope = grad * demixed * (one - value)
+                        u[t, j] = demixed
+                        ds[t, j] = slope
+                        of_block[j] += slope
+                        dxn[t, j] += grad * value
                 for j in range(channels):
-                    dc[p, j] += through[n, row, j]
+                    dc[p, j] += of_block[j]
+                product(dyn.T, u[:size], dv, 1, dv)
+                product(ds[:size].T, g[i, first:last], da[p], 1, da[p])
+                product(ds[:size], a[p], dg[i, first:last], 1, dg[i, first:last])
         if memory:
             for row in range(batch * sources):
                 for j in range(dr.shape[1]):
@@ -210,32 +217,20 @@ def memory_separator_backward(
     )
     dy = np.empty(y.shape, dtype)
     dy[..., :latent], dy[..., latent:] = dmu, dl
-    ds, u = np.empty_like(w), np.empty_like(w)
-    dx, dc, dread, deta = (
-        np.zeros_like(x),
-        np.zeros((sources, channels), dtype),
-        np.zeros_like(read),
-        np.zeros_like(eta),
-    )
+    dx, dg, dv, deta = np.zeros_like(x), np.zeros_like(g), np.zeros(v.shape, dtype), np.zeros_like(eta)
+    da, dc, db = np.zeros(a.shape, dtype), np.zeros((sources, channels), dtype), np.zeros(2 * latent, dtype)
     dstates = np.empty_like(states)
     dstates[0], dstates[1] = dm_blocks, dq_blocks
     dstate = dstates[:, :, :, -1].copy()
     rows, moments, blocks = batch * sources, read.shape[1], states.shape[3] - 1
     through, r = np.zeros((blocks, rows, channels), dtype), np.zeros((blocks, rows, moments), dtype)
-    dr = np.empty((rows, moments), dtype)
-    du, dmean, dmu_write = (np.zeros(shape, dtype) for shape in ((block, channels), (2, latent), (block, latent)))
+    dr, (du, ds, u) = np.empty((rows, moments), dtype), np.empty((3, block, channels), dtype)
+    dmean, dmu_write = np.empty((2, latent), dtype), np.empty((block, latent), dtype)
     _backward(
-        x, np.ascontiguousarray(read), np.ascontiguousarray(v), w, y, states, eta, e, active, total, mean, block,
-        dtype.type(e0), memory, truncate, dstates, dy, ds, u, dx, dc, dstate, deta, through, r, dr, du, dmean,
-        dmu_write, np.empty_like(dstate),
+        x, g, np.ascontiguousarray(a), np.ascontiguousarray(read), np.ascontiguousarray(v), w, y, states, eta, e,
+        active, total, mean, block, dtype.type(e0), memory, truncate, dstates, dy, dx, dg, da, dc, dv, db, dstate,
+        deta, through, r, dr, du, ds, u, dmean, dmu_write, np.empty_like(dstate),
     )  # fmt: skip
-    flat = (rows, frames, -1)
-    dv = np.ascontiguousarray(sum_of_products(dy.reshape(flat), u.reshape(flat)))
     dread = np.ascontiguousarray(sum_of_products(through.reshape(1, -1, channels), r.reshape(1, -1, moments)))
-    dg = rows_times(ds[:, 0], a[0])
-    for p in range(1, sources):
-        add_rows_times(ds[:, p], a[p], dg)
-    da = np.stack([sum_of_products(ds[:, p], g) for p in range(sources)])
     dtheta = eta * (1 - eta) * deta
-    db = dy.sum(axis=(0, 1, 2))
     return MemorySeparatorGrads(dx, dg, da, dc, dread, dv, db, dstate[0], dstate[1], dtheta)
