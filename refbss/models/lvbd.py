@@ -89,7 +89,8 @@ def initial_state(params: Params, batch: int, config: LvbdConfig, ops: SimpleNam
     return LvbdState(conv, gru, m, q, decoder), cache
 
 
-def _encode(params: Params, mix: Array, state: LvbdState, config: LvbdConfig, ops: SimpleNamespace) -> tuple[Any, ...]:
+def encode(params: Params, mix: Array, state: LvbdState, config: LvbdConfig, ops: SimpleNamespace) -> tuple[Any, ...]:
+    """mix (B, T hop) to the virtual array x (B, T, M), control g (B, T, H), the new conv and gru states, a cache."""
     cache: dict[str, Any] = {}
     h, tails, last = mix[:, None, :], [], []
     for i, stride in enumerate(config.conv_strides):
@@ -158,7 +159,7 @@ SEPARATOR = {
 """The separator operator's arguments and the parameters that they are."""
 
 
-def _separator_arrays(params: Params, config: LvbdConfig, dtype: Any) -> tuple[list[Array], Array]:
+def separator_arrays(params: Params, config: LvbdConfig, dtype: Any) -> tuple[list[Array], Array]:
     """The separator's parameters in the operator's order, and theta; without memory those that it has are zeros."""
     if not config.memory:
         nothing = np.zeros((config.channels, 2 * config.time_constants * config.latent), dtype)
@@ -170,7 +171,7 @@ def _separate(
     params: Params, x: Array, g: Array, eps: Array | None, state: LvbdState, config: LvbdConfig, ops: SimpleNamespace
 ) -> tuple[Any, ...]:
     cache: dict[str, Any] = {}
-    arrays, theta = _separator_arrays(params, config, x.dtype)
+    arrays, theta = separator_arrays(params, config, x.dtype)
     sizes = {"block": config.block, "e0": config.e0, "delta": config.delta}
     mu, l, m_blocks, q_blocks, cache["separator"] = ops.memory_separator_forward(
         x, g, *arrays, state.m, state.q, theta, **sizes, memory=config.memory, truncate=config.truncate
@@ -204,7 +205,8 @@ def _separate_backward(dmu: Array, dlog_var: Array, dz: Array, grads: Params, fu
     return separator.dx, separator.dg
 
 
-def _decode(params: Params, z: Array, state: LvbdState, config: LvbdConfig, ops: SimpleNamespace) -> tuple[Any, ...]:
+def decode(params: Params, z: Array, state: LvbdState, config: LvbdConfig, ops: SimpleNamespace) -> tuple[Any, ...]:
+    """z (B, P, T, D) to the estimates (B, P, T hop), the new decoder state and a cache."""
     cache: dict[str, Any] = {}
     batch, sources, frames, latent = z.shape
     h, tails = z.reshape(batch * sources, frames, latent).transpose(0, 2, 1), []
@@ -266,9 +268,9 @@ def forward(
             raise InputError(f"lvbd: state is of a batch of {state.m.shape[0]}, wanted {batch} as mix has")
         start = state
     padded = np.pad(mix, ((0, 0), (0, frames * config.hop - samples)))
-    x, g, conv, gru, encoder = _encode(params, padded, start, config, ops)
+    x, g, conv, gru, encoder = encode(params, padded, start, config, ops)
     mu, log_var, z, m_blocks, q_blocks, separator = _separate(params, x, g, eps, start, config, ops)
-    est, decoded, decoder = _decode(params, z, start, config, ops)
+    est, decoded, decoder = decode(params, z, start, config, ops)
     after = LvbdState(conv, gru, m_blocks[:, :, -1], q_blocks[:, :, -1], decoded)
     outputs = Outputs(est[:, :, :samples], mu, log_var, z, m_blocks, q_blocks, after)
     return outputs, LvbdCache(params, config, ops, samples, state is not None, initial, encoder, separator, decoder)

@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "evaluation": DOORS | MODEL | {"_files"} | {"data", "losses", "streaming"},
     "separation": DOORS | MODEL | {"data", "training"},
     "testing": DOORS | {"conformance"},
-    "streaming": DOORS | MODEL | {"data"},
+    "streaming": DOORS | MODEL | {"fast"},
     "training": DOORS | MODEL | {"_files", "data", "evaluation"},
     "verification": DOORS | LAW | MODEL | {"fast", "data", "evaluation", "streaming", "training"},
 }
