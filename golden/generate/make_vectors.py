@@ -19,6 +19,7 @@ from library import GOLDEN, MPMATH, Entry, case_files, sentences, write_library
 
 MODULES = (
     "formulas_gru",
+    "formulas_lstm",
     "formulas_convolution",
     "formulas_layers",
     "formulas_pointwise",

@@ -18,6 +18,7 @@ from refbss.engine import ENGINES, engine
 from refbss.training.optimizers import AdamState, adam_step, clip_gradients
 
 LAYER = {"weight": "w", "bias": "b"}
+RECURRENT = {"weight_ih_l0": "w_ih", "weight_hh_l0": "w_hh", "bias_ih_l0": "b_ih", "bias_hh_l0": "b_hh"}
 SEPARATOR = {"adapt_weight": "a", "adapt_bias": "c", "memory_weight": "read", "fc_weight": "v", "fc_bias": "b"}
 ARGUMENTS: Mapping[str, Mapping[str, str]] = {
     "conv1d": LAYER,
@@ -25,7 +26,8 @@ ARGUMENTS: Mapping[str, Mapping[str, str]] = {
     "linear": LAYER,
     "prelu": {"weight": "a"},
     "layer_norm": {"weight": "gamma", "bias": "beta"},
-    "gru": {"weight_ih_l0": "w_ih", "weight_hh_l0": "w_hh", "bias_ih_l0": "b_ih", "bias_hh_l0": "b_hh"},
+    "gru": RECURRENT,
+    "lstm": RECURRENT,
     "adaptive_separator": SEPARATOR,
     "memory_separator": SEPARATOR,
 }

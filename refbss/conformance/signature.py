@@ -2,8 +2,8 @@
 
 Every array and every attribute of the case goes in as a keyword under the name that the vector gives it; attributes
 that the case leaves at their default are given too. What the callable does not name may be left out where the law's
-default says the same: an attribute at its default, an ``h0`` of zeros. It returns one array, a sequence in the order
-of the case's outputs, or a mapping by name. docs/conformance.md says it with examples.
+default says the same: an attribute at its default, a first state of zeros. It returns one array, a sequence in the
+order of the case's outputs, or a mapping by name. docs/conformance.md says it with examples.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ WHOLE = ("model", "objective", "train")
 """Operators whose parameters go in as one mapping, ``params``: their names have dots."""
 ALONE = {"model": "est", "objective": "loss"}
 """The output that a single array is, where it is not the first."""
+STATES = {"h0": "h_n", "c0": "c_n"}
+"""The states that a recurrent layer starts from, by the argument, and those that it ends in."""
 COUNTED = ("assignment",)
 """Outputs that may come as integers or truths: they are zeros and ones, and reported only."""
 COMMAND_LINE = "refbss_cli"
@@ -69,7 +71,7 @@ def may_be_left_out(vector: Vector, name: str) -> bool:
         return True
     if name in vector.inputs:
         unused = vector.op == "model" and name == "eps" and not vector.attrs.get("config", {}).get("sample", True)
-        return unused or (name in ("h0", "eps") and not np.any(vector.inputs[name]))
+        return unused or (name in (*STATES, "eps") and not np.any(vector.inputs[name]))
     if vector.op.startswith("prior_") and name == "offset":
         return bool(vector.attrs[name] == 0)
     defaults = law_defaults(vector.op)
@@ -227,11 +229,11 @@ def _library(filename: str) -> bool:
 
 
 def required(vector: Vector, grads: bool) -> list[str]:
-    """Outputs that have to be given. Reported ones may be missing, and h_n of a GRU, unless gradients want it."""
+    """Outputs that have to be given. Reported ones may be missing, and the last states, unless gradients want them."""
     if vector.op == "model" and not grads:
         return ["est"]
     wanted = list(vector.cotangents or vector.outputs)
-    return [name for name in wanted if grads or (vector.op, name) != ("gru", "h_n")]
+    return [name for name in wanted if grads or name not in STATES.values()]
 
 
 @user_code()

@@ -11,6 +11,7 @@ import numpy as np
 from refbss._checks import InputError
 from refbss.conformance.implementation import CallFailure
 from refbss.conformance.signature import (
+    STATES,
     Offered,
     arguments,
     attributes,
@@ -33,12 +34,13 @@ def _separator(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
     return found | ({"time_constants": shapes["theta"][0]} if "theta" in shapes else {})
 
 
+def _recurrent(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    return {"input_size": shapes["weight_ih_l0"][1], "hidden_size": shapes["weight_hh_l0"][1], "batch_first": True}
+
+
 SIZES: Mapping[str, Callable[[Mapping[str, tuple[int, ...]]], dict[str, Any]]] = {
-    "gru": lambda of: {
-        "input_size": of["weight_ih_l0"][1],
-        "hidden_size": of["weight_hh_l0"][1],
-        "batch_first": True,
-    },
+    "gru": _recurrent,
+    "lstm": _recurrent,
     "conv1d": lambda of: {
         "in_channels": of["weight"][1],
         "out_channels": of["weight"][0],
@@ -157,8 +159,9 @@ def _few(found: list[str]) -> str:
 def forward(module: Any, vector: Vector, inputs: Offered, taken: tuple[str, ...]) -> Any:
     """Call a module: inputs by name where its forward names them, in order where not. Raises CallFailure."""
     has = names(module.forward)
-    needed = [name for name in inputs if not may_be_left_out(vector, name)]
     attrs = {n: v for n, v in attributes(vector).items() if n not in taken and n not in DONE_HERE}
+    renamed = bool(set(has.required) - {*inputs, *attrs})  # perhaps a state, which then is not left out
+    needed = [n for n in inputs if not may_be_left_out(vector, n) or (renamed and n in STATES)]
     if has.everything or all(name in has.keywords for name in needed):
         attrs |= {name: vector.attrs[name] for name in DONE_HERE if name in has.keywords and name in vector.attrs}
         positional, keywords = arguments(module.forward, vector, {**inputs, **attrs})
@@ -167,13 +170,22 @@ def forward(module: Any, vector: Vector, inputs: Offered, taken: tuple[str, ...]
     for name in attrs:
         if not may_be_left_out(vector, name):
             raise CallFailure(f"takes no argument {name!r}; the case has {shown(vector, name)}")
-    room = len(inputs) if has.row else len(has.positional) + len(has.keywords)
-    for name in list(inputs)[room:]:
-        if name in needed:
-            raise CallFailure(f"its forward takes {room} inputs, no {name!r}; the case has {shown(vector, name)}")
-    row = [inputs[name][None] if name == "h0" else inputs[name] for name in list(inputs)[:room]]
+    room = len(has.positional) + len(has.keywords)
+    row = _in_order(inputs, paired=has.row or room < len(inputs))
+    room = len(row) if has.row else room
+    for name in [name for held, _ in row[room:] for name in held if name in needed]:
+        raise CallFailure(f"its forward takes {room} inputs, no {name!r}; the case has {shown(vector, name)}")
     with user_code():
-        return module(*row)
+        return module(*(value for _, value in row[:room]))
+
+
+def _in_order(inputs: Offered, *, paired: bool) -> list[tuple[tuple[str, ...], Any]]:
+    """What PyTorch's layers are given, each with its names: states have an axis of layers; an LSTM's may be a pair."""
+    row: list[tuple[tuple[str, ...], Any]] = [((n,), a[None] if n in STATES else a) for n, a in inputs.items()]
+    if paired and "c0" in inputs:
+        *row, (_, h0), (_, c0) = row
+        row.append((("h0", "c0"), (h0, c0)))
+    return row
 
 
 def apply(
@@ -183,7 +195,7 @@ def apply(
 
     Returns the outputs by the names of the case.
     """
-    if vector.op == "gru" and getattr(module, "batch_first", True) is False:
+    if "h0" in vector.inputs and getattr(module, "batch_first", True) is False:
         raise CallFailure("was built with batch_first=False; the case is batch first")
     own = {*taken, *names(module.forward).keywords}
     extra = {name: vector.attrs.get(name, 0) for name in DONE_HERE if name not in own}
@@ -191,15 +203,22 @@ def apply(
         raise CallFailure(f"{extra} cannot be done for it")
     if pad := extra.get("pad_left", 0):
         inputs = inputs | {"x": torch.nn.functional.pad(inputs["x"], (pad, 0))}
-    returned = forward(module, vector, inputs, taken)
+    returned = _unpaired(vector, forward(module, vector, inputs, taken))
     found = outputs_by_name(vector, returned, grads)
     if trim := extra.get("trim_right", 0):
         shortened = _trimmed(found.get("y", returned), trim, torch)  # what is to be refused has no outputs by name
         found |= {"y": shortened} if found else {}
-    h_n = found.get("h_n")
-    if isinstance(h_n, torch.Tensor | np.ndarray) and h_n.ndim == 3 and h_n.shape[0] == 1:
-        found["h_n"] = h_n[0]
+    for name in STATES.values():
+        state = found.get(name)
+        if isinstance(state, torch.Tensor | np.ndarray) and state.ndim == 3 and state.shape[0] == 1:
+            found[name] = state[0]
     return found
+
+
+def _unpaired(vector: Vector, returned: Any) -> Any:
+    """(y, (h_n, c_n)), as torch.nn.LSTM has it, in a row; anything else as it is."""
+    row = vector.op == "lstm" and isinstance(returned, tuple | list) and len(returned) == 2
+    return (returned[0], *returned[1]) if row and isinstance(returned[1], tuple | list) else returned
 
 
 def _trimmed(y: Any, trim: int, torch: Any) -> Any:

@@ -10,8 +10,8 @@ from itertools import permutations
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from refbss._checks import InputError
 from refbss._types import Array
@@ -73,4 +73,4 @@ def _try_all(matrix: Array) -> Any:
 
 
 def _hungarian(matrix: Array) -> Any:
-    return linear_sum_assignment(matrix, maximize=True)[1]
+    return scipy.optimize.linear_sum_assignment(matrix, maximize=True)[1]

@@ -33,7 +33,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
+import scipy
 
 from refbss._checks import NotFiniteError, check_arrays, check_cotangents, check_integer, check_number
 from refbss._types import Array
@@ -98,7 +98,7 @@ def pit_forward(cost: Array) -> tuple[Array, Array, PitCache]:
         raise NotFiniteError(f"pit: cost{list(index)} is {cost[index]}, wanted finite numbers")
     assignment = np.zeros_like(cost)
     for item, matrix in enumerate(cost.astype(np.float64)):
-        outputs, references = linear_sum_assignment(matrix)  # (assignment.1)
+        outputs, references = scipy.optimize.linear_sum_assignment(matrix)  # (assignment.1)
         assignment[item, outputs, references] = 1.0
     loss = np.sum(assignment * cost, axis=(1, 2), dtype=np.float64) / cost.shape[1]  # (assignment.2)
     return loss.astype(cost.dtype), assignment, PitCache(assignment.copy())

@@ -21,7 +21,7 @@ derivatives of K; the offset, against the singularity at 0, [ours].
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import k0e, k1e
+import scipy
 
 from refbss._types import Array
 
@@ -32,7 +32,8 @@ SINGULAR_AT_ZERO = True
 def _ratios(x: Array, dim: int) -> list[Array]:
     """Return r of the orders v = 0, 1, .. or -1/2, 1/2, .. up to D/2 - 1, so the last one is wanted."""
     first = 0.0 if dim % 2 == 0 else -0.5
-    ratios = [np.asarray(k1e(x) / k0e(x)) if dim % 2 == 0 else np.ones_like(x)]  # (laplace.2)
+    bessel = scipy.special  # loaded where it is first asked for
+    ratios = [np.asarray(bessel.k1e(x) / bessel.k0e(x)) if dim % 2 == 0 else np.ones_like(x)]  # (laplace.2)
     for step in range(1, (dim + 1) // 2):
         ratios.append(2.0 * (first + step) / x + 1.0 / ratios[-1])  # (laplace.3)
     return ratios
@@ -42,7 +43,7 @@ def log_f(u: Array, dim: int, shape: float, offset: float) -> Array:
     """Logarithm of f, without the normalising constant."""
     w = u + offset
     x = np.sqrt(2.0 * w)
-    log_k = np.log(k0e(x)) - x if dim % 2 == 0 else 0.5 * np.log(np.pi / (2.0 * x)) - x
+    log_k = np.log(scipy.special.k0e(x)) - x if dim % 2 == 0 else 0.5 * np.log(np.pi / (2.0 * x)) - x
     log_k = log_k + sum(np.log(ratio) for ratio in _ratios(x, dim)[:-1])
     log_density: Array = (2.0 - dim) / 4.0 * np.log(w) + log_k  # (laplace.1)
     return log_density

@@ -281,10 +281,13 @@ def test_a_whole_model_in_numpy(run: Run) -> None:
     assert run("check", target, "--model", "none").code == 2
 
 
-def test_a_layer_of_pytorch(run: Run) -> None:
+@pytest.mark.parametrize(("layer", "cases"), [("GRU", 9), ("LSTM", 6)])
+def test_a_layer_of_pytorch(run: Run, layer: str, cases: int) -> None:
     pytest.importorskip("torch")
-    ran = run("check", "torch.nn:GRU", "--op", "gru", "--framework", "torch", "--grads")
-    assert ran.code == 0 and ran.out.startswith("gru float32: 9 of 9 cases agree, gradients too (worst error ")
+    op = layer.lower()
+    ran = run("check", f"torch.nn:{layer}", "--op", op, "--framework", "torch", "--grads")
+    assert ran.code == 0
+    assert ran.out.startswith(f"{op} float32: {cases} of {cases} cases agree, gradients too (worst error ")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,11 @@ from refbss.conformance.targets import implementation
 from refbss.conformance.vectors import Library
 
 SAMPLES = Path(__file__).parent / "samples"
-GRADIENTS = {"softmax_assignment__assignment_held_constant"}
+GRADIENTS = {
+    "softmax_assignment__assignment_held_constant",
+    "lstm__gradient_not_through_gates",
+    "lstm__gradient_not_through_cells",
+}
 """Mistakes that show in the gradients alone."""
 
 

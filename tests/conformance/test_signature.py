@@ -62,6 +62,8 @@ def test_a_state_of_zeros_may_be_left_out(library: Library) -> None:
     assert may_be_left_out(library.load("gru/zero-state"), "h0")
     assert not may_be_left_out(library.load("gru/plain"), "h0")
     assert not may_be_left_out(library.load("gru/zero-state"), "x")
+    assert all(may_be_left_out(library.load("lstm/zero-state"), name) for name in ("h0", "c0"))
+    assert not any(may_be_left_out(library.load("lstm/plain"), name) for name in ("h0", "c0"))
     silence = library.load("gru/silence")
     assert not np.any(silence.inputs["x"]) and not may_be_left_out(silence, "x")
 

@@ -18,6 +18,7 @@ Judge = Callable[..., Verdict]
 
 LAYERS = {
     "GRU": "gru",
+    "LSTM": "lstm",
     "Conv1d": "conv1d",
     "ConvTranspose1d": "conv_transpose1d",
     "Linear": "linear",

@@ -53,6 +53,10 @@ def test_a_state_with_an_axis_too_many(judged: Judge, answer: Callable[[Any, Any
     assert judged(gru(answer), "gru/wrong-state-size", grads=True).passed
 
 
+def test_a_state_of_zeros_under_another_name(judged: Judge) -> None:
+    assert judged(gru(lambda y, h: (y, h)), "gru/zero-state", grads=True).passed
+
+
 @pytest.mark.parametrize(
     ("answer", "problem"),
     [

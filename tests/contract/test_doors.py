@@ -20,6 +20,7 @@ AXES = {
     "conv1d": {"x": "B C N", "w": "O C K", "b": "O"},
     "conv_transpose1d": {"x": "B C T", "w": "C O K", "b": "O"},
     "gru": {"x": "B T I", "w_ih": "3H I", "w_hh": "3H H", "b_ih": "3H", "b_hh": "3H", "h0": "B H"},
+    "lstm": {"x": "B T I", "w_ih": "4H I", "w_hh": "4H H", "b_ih": "4H", "b_hh": "4H", "h0": "B H", "c0": "B H"},
     "layer_norm": {"x": "B T C", "gamma": "C", "beta": "C"},
     "linear": {"x": "B T I", "w": "O I", "b": "O"},
     "prelu": {"x": "B C N", "a": "C"},

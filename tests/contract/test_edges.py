@@ -11,6 +11,7 @@ from refbss.losses.fisher import fisher_backward, fisher_forward
 from refbss.losses.mixture import mixture_consistency_forward
 from refbss.losses.softmax_permutation import similarity, softmax_permutation_forward, utterance_similarity_forward
 from refbss.ops.activations import softplus_backward, softplus_forward
+from refbss.ops.lstm import lstm_backward, lstm_forward
 from refbss.ops.prelu import prelu_backward, prelu_forward
 from refbss.verification.draw import generator, normal
 from refbss.verification.specs.softmax_permutation import similarity_of
@@ -31,6 +32,17 @@ def test_softplus_keeps_its_digits_far_out() -> None:
     assert y == pytest.approx([np.exp(-700.0), np.exp(-40.0), 40.0, 1e300], rel=1e-15, abs=0.0)
     dx = softplus_backward(np.ones(4), cache).dx
     assert dx == pytest.approx([np.exp(-700.0), np.exp(-40.0), 1.0, 1.0], rel=1e-15, abs=0.0)
+
+
+def test_the_last_cell_of_an_lstm_may_be_changed() -> None:
+    rng = generator(0, "last cell")
+    shapes = {"x": (1, 2, 1), "w_ih": (4, 1), "w_hh": (4, 1), "b_ih": (4,), "b_hh": (4,), "h0": (1, 1), "c0": (1, 1)}
+    y, h_n, c_n, cache = lstm_forward(**{name: normal(rng, *shape) for name, shape in shapes.items()})
+    cotangents = [np.ones_like(output) for output in (y, h_n, c_n)]
+    before = lstm_backward(*cotangents, cache)
+    c_n += 1.0
+    for first, second in zip(before, lstm_backward(*cotangents, cache), strict=True):
+        assert np.array_equal(first, second) and np.any(first)
 
 
 def test_a_cold_softmax_takes_the_best_and_does_not_overflow() -> None:

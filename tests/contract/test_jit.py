@@ -51,6 +51,9 @@ for name in ("reference", "fast"):
             w = np.array([[-1.0], [1.0], [1.0]], dtype)
             y, h, _ = engine(name).gru_forward(x, w, w, *np.zeros((2, 3), dtype), np.zeros((1, 1), dtype))
             print(name, dtype, level, y.ravel().tolist())
+            w = np.array([[-1.0], [1.0], [1.0], [1.0]], dtype)
+            y, _, c, _ = engine(name).lstm_forward(x, w, w, *np.zeros((2, 4), dtype), *np.zeros((2, 1, 1), dtype))
+            print(name, dtype, level, y.round(5).ravel().tolist(), c.ravel().tolist())
 """
 
 
@@ -67,4 +70,4 @@ def test_saturated_gates_are_the_same_as_plain_python() -> None:
         for off in ("0", "1")
     ]
     assert printed[0] == printed[1]
-    assert len(printed[0].splitlines()) == 8 and "nan" not in printed[0] and "inf" not in printed[0]
+    assert len(printed[0].splitlines()) == 16 and "nan" not in printed[0] and "inf" not in printed[0]

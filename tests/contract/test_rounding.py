@@ -11,6 +11,7 @@ import pytest
 
 from refbss._types import Array
 from refbss.ops.gru import GruCache, gru_backward, gru_forward
+from refbss.ops.lstm import LstmCache, lstm_backward, lstm_forward
 from refbss.verification.ladder import doubled, full_run
 from refbss.verification.registry import SPECS
 from refbss.verification.spec import Case, OpSpec
@@ -19,6 +20,7 @@ SLACK = 1e-13
 """Float64 roundings of the sums, relative to the largest magnitude of the array."""
 MORE_THAN_ONCE = {
     "gru": "states and gates are rounded once a frame: see the tests below",
+    "lstm": "the same",
     "memory_separator": "the state is rounded once a block; its parts are judged here",
 }
 CASES = [
@@ -74,3 +76,30 @@ def test_gru_rounds_a_gradient_once(spec: OpSpec, case: Case) -> None:
     wanted = gru_backward(*doubled(cotangents).values(), wide)
     for name, array in zip(grads, wanted, strict=True):
         assert_rounded(grads[name], array, f"gru case {case.name!r} seed 0: d{name}")
+
+
+LSTM = [pytest.param(SPECS["lstm"], case, id=case.name.replace(" ", "_")) for case in SPECS["lstm"].cases]
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(("spec", "case"), LSTM)
+def test_lstm_rounds_a_frame_once(spec: OpSpec, case: Case, seed: int) -> None:
+    """Output, cell and gates of each frame, from the output and the cell before it as they were rounded."""
+    arrays = spec.draw(case, seed, "float32")
+    y, _, _, cache = lstm_forward(**arrays)
+    for t in range(y.shape[1]):
+        state = {"h0": y[:, t - 1], "c0": cache.c[:, t - 1]} if t else {}
+        *_, wanted = lstm_forward(**doubled({**arrays, "x": arrays["x"][:, t : t + 1], **state}))
+        for name in ("i", "f", "g", "o", "c", "y"):
+            where = f"lstm case {case.name!r} seed {seed}: {name} at frame {t}"
+            assert_rounded(getattr(cache, name)[:, t], getattr(wanted, name)[:, 0], where)
+
+
+@pytest.mark.parametrize(("spec", "case"), LSTM)
+def test_lstm_rounds_a_gradient_once(spec: OpSpec, case: Case) -> None:
+    """All gradients, given the cells and gates of the forward pass as they were rounded."""
+    _, cotangents, grads, cache = full_run(spec, case, 0, "float32")
+    wide = LstmCache(*(array.astype(np.float64) for array in cache))
+    wanted = lstm_backward(*doubled(cotangents).values(), wide)
+    for name, array in zip(grads, wanted, strict=True):
+        assert_rounded(grads[name], array, f"lstm case {case.name!r} seed 0: d{name}")

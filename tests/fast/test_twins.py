@@ -57,7 +57,7 @@ def test_twin_climbs(spec: OpSpec, case: Case, rung: Rung, dtype: str) -> None:
 
 def test_every_function_of_fast_is_a_twin() -> None:
     assert set(vars(FAST)) == set(vars(LAW))
-    assert {"conv1d", "conv_transpose1d", "gru", "linear", "memory_separator"} <= set(TWINS)
+    assert {"conv1d", "conv_transpose1d", "gru", "linear", "lstm", "memory_separator"} <= set(TWINS)
 
 
 @pytest.mark.parametrize("name", sorted(name for name, f in vars(FAST).items() if f is not getattr(LAW, name)))
@@ -85,6 +85,18 @@ def gru_arrays(rng: np.random.Generator, batch: int = 3, hidden: int = 21) -> Ar
     }
 
 
+def lstm_arrays(rng: np.random.Generator, batch: int = 3, hidden: int = 21) -> Arrays:
+    return {
+        "x": normal(rng, batch, 70, 10),
+        "w_ih": normal(rng, 4 * hidden, 10, scale=0.3),
+        "w_hh": normal(rng, 4 * hidden, hidden, scale=0.3),
+        "b_ih": normal(rng, 4 * hidden),
+        "b_hh": normal(rng, 4 * hidden),
+        "h0": normal(rng, batch, hidden),
+        "c0": normal(rng, batch, hidden),
+    }
+
+
 def separator_arrays(rng: np.random.Generator) -> Arrays:
     sources, channels, hidden, latent, constants = 3, 20, 9, 8, 2
     return {
@@ -109,6 +121,7 @@ LARGER: list[tuple[str, Any, dict[str, Any]]] = [
     ("conv_transpose1d", conv_transpose_arrays, {"stride": 11, "trim_right": 0}),
     ("conv_transpose1d", conv_transpose_arrays, {"stride": 2, "trim_right": 14}),
     ("gru", gru_arrays, {}),
+    ("lstm", lstm_arrays, {}),
     ("memory_separator", separator_arrays, {"block": 5, "e0": 0.1, "delta": 1e-3}),
     ("memory_separator", separator_arrays, {"block": 4, "e0": 0.1, "delta": 1e-3, "truncate": 2}),
     ("memory_separator", separator_arrays, {"block": 64, "e0": 0.1, "delta": 1e-3, "memory": False}),
@@ -132,23 +145,28 @@ def test_twin_equals_law(name: str, draw: Any, attributes: dict[str, Any], dtype
         assert found.error <= allowed, f"{name} {attributes} {dtype} result {place}: {found}"
 
 
+RECURRENT = {"gru": gru_arrays, "lstm": lstm_arrays}
+
+
 @pytest.mark.parametrize("batch", [1, 2, 5])
-def test_gru_does_not_depend_on_batch_mates(batch: int) -> None:
-    arrays = {key: array.astype(np.float32) for key, array in gru_arrays(generator(0, "mates"), batch, 24).items()}
-    together, _, _ = FAST.gru_forward(*arrays.values())
+@pytest.mark.parametrize("name", RECURRENT)
+def test_a_recursion_does_not_depend_on_batch_mates(name: str, batch: int) -> None:
+    forward = getattr(FAST, f"{name}_forward")
+    arrays = {k: array.astype(np.float32) for k, array in RECURRENT[name](generator(0, "mates"), batch, 24).items()}
+    together = forward(*arrays.values())[0]
     for row in range(batch):
-        alone = {**arrays, "x": arrays["x"][row : row + 1], "h0": arrays["h0"][row : row + 1]}
-        found = worst(FAST.gru_forward(*alone.values())[0][0], together[row])
+        alone = {k: array[row : row + 1] if k in ("x", "h0", "c0") else array for k, array in arrays.items()}
+        found = worst(forward(*alone.values())[0][0], together[row])
         assert found.error <= 1.5e-6, f"row {row} of {batch}: {found}"
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e30])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_gru_keeps_nan_and_saturates(bad: float, dtype: str) -> None:
-    arrays = {key: array.astype(dtype) for key, array in gru_arrays(generator(0, "bad"), 2, 8).items()}
+@pytest.mark.parametrize("name", RECURRENT)
+def test_a_recursion_keeps_nan_and_saturates(name: str, bad: float, dtype: str) -> None:
+    arrays = {k: array.astype(dtype) for k, array in RECURRENT[name](generator(0, "bad"), 2, 8).items()}
     arrays["x"][0, 3, 0] = bad
-    y, _, _ = FAST.gru_forward(*arrays.values())
-    law, _, _ = LAW.gru_forward(*arrays.values())
+    y, law = (getattr(ops, f"{name}_forward")(*arrays.values())[0] for ops in (FAST, LAW))
     assert np.isfinite(y[1]).all()
     assert np.isfinite(y[0, :3]).all()
     if np.isfinite(bad):

@@ -39,6 +39,15 @@ def torch_gru(x: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor,
     return y, h_n[0]
 
 
+def torch_lstm(
+    x: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor, h0: Tensor, c0: Tensor
+) -> tuple[Tensor, ...]:
+    module = torch.nn.LSTM(x.shape[-1], h0.shape[-1], batch_first=True, dtype=torch.float64)
+    weights = {"weight_ih_l0": w_ih, "weight_hh_l0": w_hh, "bias_ih_l0": b_ih, "bias_hh_l0": b_hh}
+    y, (h_n, c_n) = torch.func.functional_call(module, weights, (x, (h0[None], c0[None])))
+    return y, h_n[0], c_n[0]
+
+
 def torch_layer_norm(x: Tensor, gamma: Tensor, beta: Tensor, eps: float = 1e-5) -> tuple[Tensor, ...]:
     return (functional.layer_norm(x, (x.shape[-1],), gamma, beta, eps),)
 
@@ -221,6 +230,7 @@ FORMULAS: dict[str, Callable[..., tuple[Tensor, ...]]] = {
     "conv1d": torch_conv1d,
     "conv_transpose1d": torch_conv_transpose1d,
     "gru": torch_gru,
+    "lstm": torch_lstm,
     "layer_norm": torch_layer_norm,
     "linear": lambda x, w, b: (functional.linear(x, w, b),),
     "prelu": lambda x, a: (functional.prelu(x, a),),

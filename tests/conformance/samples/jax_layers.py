@@ -11,6 +11,23 @@ from jax import lax
 LAYOUT = ("NCH", "OIH", "NCH")
 
 
+def lstm(
+    x: Any, h0: Any, c0: Any, weight_ih_l0: Any, weight_hh_l0: Any, bias_ih_l0: Any, bias_hh_l0: Any
+) -> tuple[Any, Any, Any]:
+    """A scan over time."""
+
+    def step(state: Any, frame: Any) -> Any:
+        h, c = state
+        gates = frame @ weight_ih_l0.T + bias_ih_l0 + h @ weight_hh_l0.T + bias_hh_l0
+        i, f, g, o = jnp.split(gates, 4, axis=-1)
+        c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+        h = jax.nn.sigmoid(o) * jnp.tanh(c)
+        return (h, c), h
+
+    (h_n, c_n), outputs = lax.scan(step, (h0, c0), x.swapaxes(0, 1))
+    return outputs.swapaxes(0, 1), h_n, c_n
+
+
 def conv1d(x: Any, weight: Any, bias: Any, stride: int, pad_left: int) -> Any:
     x = jnp.pad(x, ((0, 0), (0, 0), (pad_left, 0)))
     y = lax.conv_general_dilated(x, weight, (stride,), "VALID", dimension_numbers=LAYOUT)

@@ -58,6 +58,82 @@ def gru__h0_ignored(x, h0, weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0):
     return _gru(x, torch.zeros_like(h0), weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0)
 
 
+def _lstm(x, h, c, w, u, b, d, order="ifgo", gate=torch.sigmoid, push=0.0, coupled=False, squash=torch.tanh, cut=""):
+    part = {name: slice(k * h.shape[1], (k + 1) * h.shape[1]) for k, name in enumerate(order)}
+    outputs, cells = [], []
+    for t in range(x.shape[1]):
+        h, c = h.detach() if cut == "h" else h, c.detach() if cut == "c" else c
+        s = x[:, t] @ w.T + b + h @ u.T + d
+        i, f, o = gate(s[:, part["i"]]), gate(s[:, part["f"]] + push), gate(s[:, part["o"]])
+        c = (1 - i if coupled else f) * c + i * torch.tanh(s[:, part["g"]])
+        h = o * squash(c)
+        outputs.append(h)
+        cells.append(c)
+    return torch.stack(outputs, 1), h, c, torch.stack(cells, 1)
+
+
+def lstm__gates_iofg(x, h0, c0, weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0):
+    return _lstm(x, h0, c0, weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0, order="iofg")[:3]
+
+
+def lstm__gates_igfo(x, h0, c0, weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0):
+    return _lstm(x, h0, c0, weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0, order="igfo")[:3]
+
+
+def lstm__gates_ifog(x, h0, c0, weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0):
+    return _lstm(x, h0, c0, weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0, order="ifog")[:3]
+
+
+def lstm__gates_figo(x, h0, c0, weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0):
+    return _lstm(x, h0, c0, weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0, order="figo")[:3]
+
+
+def lstm__forget_bias(x, h0, c0, weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0):
+    return _lstm(x, h0, c0, weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0, push=1.0)[:3]
+
+
+def lstm__coupled_gates(x, h0, c0, weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0):
+    return _lstm(x, h0, c0, weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0, coupled=True)[:3]
+
+
+def lstm__hard_sigmoid_gates(x, h0, c0, weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0):
+    def hard(s: Tensor) -> Tensor:
+        return (0.2 * s + 0.5).clamp(0, 1)
+
+    return _lstm(x, h0, c0, weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0, gate=hard)[:3]
+
+
+def lstm__output_without_tanh(x, h0, c0, weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0):
+    return _lstm(x, h0, c0, weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0, squash=torch.clone)[:3]
+
+
+def lstm__cells_for_outputs(x, h0, c0, weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0):
+    _, h_n, c_n, cells = _lstm(x, h0, c0, weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0)
+    return cells, h_n, c_n
+
+
+def lstm__states_swapped(x, h0, c0, weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0):
+    y, h_n, c_n, _ = _lstm(x, c0, h0, weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0)
+    return y, c_n, h_n
+
+
+def lstm__states_ignored(x, h0, c0, weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0):
+    zero = torch.zeros_like(h0)
+    return _lstm(x, zero, zero, weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0)[:3]
+
+
+def lstm__single_bias(x, h0, c0, weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0):
+    return _lstm(x, h0, c0, weight_ih_l0, weight_hh_l0, bias_ih_l0, 0 * bias_hh_l0)[:3]
+
+
+def lstm__gradient_not_through_gates(x, h0, c0, weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0):
+    return _lstm(x, h0, c0, weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0, cut="h")[:3]
+
+
+def lstm__gradient_not_through_cells(x, h0, c0, weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0):
+    return _lstm(x, h0, c0, weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0, cut="c")[:3]
+
+
 def conv1d__kernel_flipped(x, weight, bias, stride, pad_left):
     return F.conv1d(F.pad(x, (pad_left, 0)), weight.flip(2), bias, stride)
 

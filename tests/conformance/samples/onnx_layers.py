@@ -27,22 +27,32 @@ def _run(op: str, inputs: dict[str, Any], outputs: int = 1, **attributes: Any) -
     return found.run(None, inputs)
 
 
-def gru(x: Any, h0: Any, **params: Any) -> Any:
-    """ONNX runs time first and has an axis of directions; its rows are [z; r; h]."""
+def _recurrent(op: str, x: Any, states: dict[str, Any], params: dict[str, Any], **attributes: Any) -> list[Any]:
+    """ONNX runs time first and has an axis of directions; its rows are [z; r; h] and [i; o; f; c]."""
     stored = to_layout(params, "torch", "onnx").tensors
-    given = {"x": x.swapaxes(0, 1), **{name: stored[f"{name}_l0"] for name in "WRB"}, "": None, "h": h0[None]}
+    given = {"x": x.swapaxes(0, 1), **{name: stored[f"{name}_l0"] for name in "WRB"}, "": None}
+    given |= {name: state[None] for name, state in states.items()}
     inputs = {name: array for name, array in given.items() if array is not None}
+    outputs = ["y", *(f"last_{name}" for name in states)]
     kind = helper.np_dtype_to_tensor_dtype(x.dtype)
-    node = helper.make_node("GRU", list(given), ["y", "last"], hidden_size=h0.shape[1], linear_before_reset=1)
+    node = helper.make_node(op, list(given), outputs, hidden_size=states["h"].shape[1], **attributes)
     graph = helper.make_graph(
         [node],
-        "gru",
+        op,
         [helper.make_tensor_value_info(name, kind, None) for name in inputs],
-        [helper.make_tensor_value_info(name, kind, None) for name in ("y", "last")],
+        [helper.make_tensor_value_info(name, kind, None) for name in outputs],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
-    y, last = ReferenceEvaluator(model).run(None, inputs)
-    return np.ascontiguousarray(y[:, 0].swapaxes(0, 1)), last[0]
+    y, *last = ReferenceEvaluator(model).run(None, inputs)
+    return [np.ascontiguousarray(y[:, 0].swapaxes(0, 1)), *(state[0] for state in last)]
+
+
+def gru(x: Any, h0: Any, **params: Any) -> Any:
+    return _recurrent("GRU", x, {"h": h0}, params, linear_before_reset=1)
+
+
+def lstm(x: Any, h0: Any, c0: Any, **params: Any) -> Any:
+    return _recurrent("LSTM", x, {"h": h0, "c": c0}, params)
 
 
 def conv1d(x: Any, weight: Any, bias: Any, stride: int, pad_left: int) -> Any:
