@@ -54,11 +54,14 @@ def evaluate(
     """
     from refbss.evaluation import evaluate as scoring
     from refbss.evaluation.si_sdr import CONVENTION
+    from refbss.machine import cpus
+    from refbss.ranks import world
     from refbss.separation import Separator
     from refbss.training.shards import workers
 
     if csv_path is not None:
         scoring.check_csv(csv_path)
+    ranks = world()
     separator = Separator(model, engine=engine)
     fixed = _is_set(folders)
     if fixed:
@@ -68,14 +71,17 @@ def evaluate(
         count, items, origin = _mixed_items(separator, folders, n, mixing)
     rate_hz = separator.rate_hz
     separator.warm_up()
-    with Progress("evaluating", count) as progress, workers(threads or 0) as pool:
+    threads = threads or max(1, cpus() // ranks.local())
+    with Progress("evaluating", count, quiet=not ranks.first) as progress, workers(threads) as pool:
         report = scoring.evaluate(
             lambda mix: separator.separate(mix, rate_hz),
             items,
             rate_hz,
-            run=pool,
+            run=ranks.spread(pool),
             progress=lambda done, mean: progress.update(done, f"SI-SDR {mean:.2f} dB"),
         )
+    if not ranks.first:
+        return
     clean = sum(utterance.clean for utterance in report.utterances)
     result = {
         "n": len(report.utterances),

@@ -18,12 +18,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from types import FrameType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from refbss import __version__
 from refbss_cli.options import reason
+
+if TYPE_CHECKING:
+    from refbss.ranks import Ranks
 
 
 class Entry(NamedTuple):
@@ -41,6 +44,9 @@ COMMANDS = {
     "evaluate": Entry("refbss_cli.evaluate:evaluate", "Score a model on mixtures: SI-SDR and its improvement."),
     "check": Entry("refbss_cli.check:check", "Judge an implementation, in any language, by the golden vectors."),
     "info": Entry("refbss_cli.info:info", "Print the size, latency and cost of a model."),
+    "bench": Entry("refbss_cli.bench:bench", "Time refbss, alone or against PyTorch and JAX."),
+    "doctor": Entry("refbss_cli.doctor:doctor", "Print what the machine has, and what costs speed."),
+    "warmup": Entry("refbss_cli.warmup:warmup", "Compile every kernel ahead."),
     "vectors": Entry("refbss_cli.vectors:vectors", "List, show and export the golden vectors."),
     "convert": Entry("refbss_cli.convert:convert", "Convert GRU and LSTM weights between torch, keras and onnx."),
     "explain": Entry(
@@ -124,8 +130,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(session, error, 1)
     except ValueError as error:
         if not _is_input_error(error):
+            _end_other_ranks(1, unforeseen=True)
             raise
         return _fail(session, error, 2)
+    except Exception:
+        _end_other_ranks(1, unforeseen=True)
+        raise
 
 
 @contextmanager
@@ -176,8 +186,37 @@ def _show_usage(error: click.ClickException) -> None:
 def _fail(session: Session, error: Exception, code: int) -> int:
     if session.debug:
         traceback.print_exc()
-    click.echo(f"refbss: error: {reason(error)}", err=True)
+    ranks = _ranks()
+    where = ""
+    if ranks is not None and not ranks.first:
+        time.sleep(SAME_ERROR_S)
+        where = f"rank {ranks.rank}: "
+    click.echo(f"refbss: error: {where}{reason(error)}", err=True)
+    _end_other_ranks(code)
     return code
+
+
+SAME_ERROR_S = 1.0
+"""What is wrong for every rank the first one says and ends the job; the others give it this long."""
+
+
+def _ranks() -> Ranks | None:
+    """The ranks of this job, where a command asked for them."""
+    module = sys.modules.get("refbss.ranks")
+    if module is None or not module.world.cache_info().currsize:
+        return None
+    ranks: Ranks = module.world()
+    return ranks
+
+
+def _end_other_ranks(code: int, *, unforeseen: bool = False) -> None:
+    """What failed on one rank must not leave the others waiting for it. This process ends too where there are any."""
+    ranks = _ranks()
+    if ranks is not None and ranks.size > 1:
+        if unforeseen:
+            traceback.print_exc()
+        sys.stderr.flush()
+        ranks.abort(code)
 
 
 def _is_input_error(error: ValueError) -> bool:

@@ -167,12 +167,16 @@ class Progress:
     """Progress on stderr: a bar that redraws itself on a terminal, else (or with TERM=dumb) a line every few seconds.
 
     ``with Progress("training", total=500) as progress: progress.update(12, "loss -3.1")``. ``total`` is None where
-    the end is not known. A line of its own goes through :meth:`say`, which does not tear the bar.
+    the end is not known. A line of its own goes through :meth:`say`, which does not tear the bar. ``quiet`` shows no
+    progress: of several ranks one speaks.
     """
 
-    def __init__(self, label: str, total: float | None = None, *, stream: TextIO | None = None) -> None:
+    def __init__(
+        self, label: str, total: float | None = None, *, stream: TextIO | None = None, quiet: bool = False
+    ) -> None:
         self.label = label
         self.total = total
+        self._quiet = quiet
         self._stream = sys.stderr if stream is None else stream
         self._terminal = self._stream.isatty() and os.environ.get("TERM") != "dumb"
         self._start = time.monotonic()
@@ -195,6 +199,8 @@ class Progress:
 
     def update(self, done: float, note: str = "") -> None:
         """Say that ``done`` of ``total`` is done. Call it as often as you like; it writes only when it is time."""
+        if self._quiet:
+            return
         self._done, self._note, self._pending = done, note, True
         if time.monotonic() - self._last >= (DRAW_EVERY_S if self._terminal else LINE_EVERY_S):
             self._show()

@@ -52,15 +52,18 @@ def separate(
     are still separated and the exit code is 1.
     """
     from refbss._checks import InputError
+    from refbss.ranks import world
     from refbss.separation import Separator
 
+    ranks = world()
     separator = Separator(model, engine=engine)
     targets = _targets(files, out, separator.sources)
     out.mkdir(parents=True, exist_ok=True)
     separator.warm_up()
     results: list[dict[str, Any]] = []
-    with Progress("separating", len(files)) as progress:
-        for done, path in enumerate(files):
+    own = ranks.mine(files)
+    with Progress("separating", len(own), quiet=not ranks.first) as progress:
+        for done, path in enumerate(own):
 
             def advance(share: float, done: int = done, path: Path = path) -> None:
                 progress.update(round(done + share, 2), path.name)
@@ -75,6 +78,7 @@ def separate(
                 progress.say(f"refbss: error: {result['error']}")
             results.append(result)
             progress.update(done + 1, path.name)
+    results = [result for part in ranks.share(results) for result in part]
     failed = sum(result["error"] is not None for result in results)
     lines = [
         f"{r['file']}: {r['seconds']:.2f} s, real-time factor {r['rtf']:.3f}"
@@ -83,7 +87,8 @@ def separate(
         for r in results
         if r["error"] is None
     ]
-    emit({"model": model, "engine": engine, "files": results, "failed": failed}, lines, as_json=as_json)
+    if ranks.first:
+        emit({"model": model, "engine": engine, "files": results, "failed": failed}, lines, as_json=as_json)
     return 1 if failed else 0
 
 

@@ -49,9 +49,12 @@ def train(
     from refbss._checks import InputError
     from refbss.config import load_config
     from refbss.data.layouts import open_corpus
+    from refbss.ranks import LostRank, world
     from refbss.training.config import PRESETS, RunConfig
-    from refbss.training.loop import Step, Trainer, TrainingError
+    from refbss.training.loop import Step, Trainer
+    from refbss.training.together import TrainingError
 
+    ranks = world()
     if source not in PRESETS and Path(source).suffix.lower() != ".toml":
         raise InputError(f"train: PRESET is {source!r}, wanted one of {', '.join(PRESETS)}, or a .toml file")
     if steps:
@@ -59,16 +62,21 @@ def train(
     if seed is not None:
         overrides = (*overrides, f"train.seed={seed}")
     config = load_config(RunConfig, PRESETS.get(source, source), overrides=overrides)
-    trainer = Trainer(config, [open_corpus(folder) for folder in folders], out, minutes=minutes, resume=resume)
+    corpora = [open_corpus(folder) for folder in folders]
+    trainer = Trainer(config, corpora, out, minutes=minutes, resume=resume, ranks=ranks)
     caught: list[int] = []
+    ranks.stopping = lambda: bool(caught)
 
     def leave(number: int, _: FrameType | None) -> None:
         caught.append(number)
 
     before = {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGTERM)}
-    click.echo(f"Training {source} on {', '.join(folders)}: {_length(trainer)}, run in {out}", err=True)
+    if ranks.first:
+        shared = f" on {ranks.size} ranks" if ranks.size > 1 else ""
+        what = f"Training {source} on {', '.join(folders)}{shared}"
+        click.echo(f"{what}: {_length(trainer)}, run in {out}", err=True)
     try:
-        with Progress("train", trainer.steps) as progress:
+        with Progress("train", trainer.steps, quiet=not ranks.first) as progress:
 
             def report(step: Step, total: int | None) -> None:
                 progress.total = total
@@ -77,11 +85,18 @@ def train(
 
             summary = trainer.run(report, lambda: bool(caught))
     except TrainingError as error:
-        click.echo(f"refbss: error: {' '.join(str(error).split())}", err=True)
+        if ranks.first:  # every rank raises it
+            click.echo(f"refbss: error: {' '.join(str(error).split())}", err=True)
+        return 1
+    except LostRank as error:
+        click.echo(f"refbss: error: {error}; kept: {_kept(out)}", err=True)
+        ranks.abort(1)
         return 1
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    if not ranks.first:
+        return 128 + caught[0] if caught else 0
     _draw_curve(out)
     score = "" if summary.best_db is None else f", best validation SI-SDR {summary.best_db:.2f} dB"
     line = f"{summary.reason} at step {summary.step}, {summary.minutes:.1f} minutes{score}; run in {out}"
@@ -90,6 +105,13 @@ def train(
         click.echo(f"Stopped by {signal.Signals(caught[0]).name}; saved {out / 'last'}. Go on with --resume.", err=True)
         return 128 + caught[0]
     return 0
+
+
+def _kept(out: Path) -> str:
+    from refbss.training.checkpoint import stored_checkpoint
+
+    found = stored_checkpoint(out / "last")
+    return f"{found}, go on with --resume" if found else "nothing, there is no checkpoint yet"
 
 
 def _length(trainer: Trainer) -> str:

@@ -37,20 +37,27 @@ def user_cache_dir() -> Path:
 
 @cache
 def _shared_modules() -> str:
-    """Checksum of the private modules of ``refbss.fast``."""
+    """Name of the folder for what calls the private modules of ``refbss.fast``: holds their checksum."""
     checksum = 0
     for path in sorted((PACKAGE_DIR / "fast").glob("_*.py")):
         checksum = zlib.crc32(path.read_bytes(), checksum)
     return f"shared-{checksum:08x}"
 
 
-def _compile(function: Callable[..., Any], *, shared: str = "", **options: Any) -> Callable[..., Any]:
+def fast_cache_dir() -> Path:
+    """Folder of the compiled kernels of ``refbss.fast``."""
+    given: Any = numba.config.CACHE_DIR  # type: ignore[attr-defined]
+    if given:
+        return Path(given) / _shared_modules()
+    folder = PACKAGE_DIR / "fast" / "__pycache__" if os.access(PACKAGE_DIR, os.W_OK) else user_cache_dir()
+    return folder / _shared_modules()
+
+
+def _compile(function: Callable[..., Any], folder: Path | None, **options: Any) -> Callable[..., Any]:
     config: Any = numba.config
     before = config.CACHE_DIR
-    if not before and not os.access(PACKAGE_DIR, os.W_OK):
-        config.CACHE_DIR = str(user_cache_dir() / shared)
-    elif shared:
-        config.CACHE_DIR = str(Path(before or PACKAGE_DIR / "fast" / "__pycache__") / shared)
+    if folder is not None:
+        config.CACHE_DIR = str(folder)
     try:
         compiled: Callable[..., Any] = numba.njit(cache=True, nogil=True, error_model="numpy", **options)(function)
     finally:
@@ -60,7 +67,8 @@ def _compile(function: Callable[..., Any], *, shared: str = "", **options: Any) 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a law kernel: IEEE arithmetic in the order written, no fast-math."""
-    return _compile(function)
+    given: Any = numba.config.CACHE_DIR  # type: ignore[attr-defined]
+    return _compile(function, None if given or os.access(PACKAGE_DIR, os.W_OK) else user_cache_dir())
 
 
 def fast_kernel(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -68,4 +76,4 @@ def fast_kernel(function: Callable[..., Any]) -> Callable[..., Any]:
 
     NaN and infinity keep their meaning: the flags that assume them away are not set.
     """
-    return _compile(function, shared=_shared_modules(), fastmath={"contract", "reassoc", "nsz", "arcp"})
+    return _compile(function, fast_cache_dir(), fastmath={"contract", "reassoc", "nsz", "arcp"})

@@ -24,6 +24,8 @@ class TrainConfig:
     """Parts of the batch whose gradients are summed in fixed order; results depend on it, not on the workers."""
     workers: int = 0
     """Threads that work on the shards; 0: one per processor."""
+    exact: bool = True
+    """Sum the gradients of several ranks in the order of the shards, as one process does; off: as MPI likes."""
     engine: str = "fast"
     """fast or reference."""
     learning_rate: float = 3e-3

@@ -2,7 +2,8 @@
 
 A step is a function of the checkpoint and the configuration alone, so that a run which is killed and resumed is, bit
 for bit, the run that was not. A run given minutes instead of steps times its first steps, which the schedule's end does
-not reach yet, fixes its number of steps by that, and keeps it.
+not reach yet, fixes its number of steps by that, and keeps it. Of several ranks each works on its share of the shards
+and of the validation; the first one writes the files.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
@@ -23,24 +25,22 @@ from refbss.config import dump_toml, to_dict
 from refbss.data.layouts import Corpus
 from refbss.engine import engine
 from refbss.evaluation.si_sdr import mean_db, si_sdri
+from refbss.machine import cpus
 from refbss.models import lvbd
 from refbss.models.lvbd_loss import LossResult, loss_and_grads
 from refbss.models.lvbd_params import init_params
-from refbss.models.params import Params
+from refbss.ranks import Ranks
 from refbss.training.checkpoint import load_checkpoint, save_checkpoint, stored_checkpoint
 from refbss.training.config import RunConfig
 from refbss.training.examples import Examples, describe, posterior_noise
 from refbss.training.optimizers import AdamState, adam_init, adam_step, clip_gradients
 from refbss.training.run_folder import cut_log, only_training_in, where_to_go_on
 from refbss.training.schedule import learning_rate, sinkhorn_temperature_db
-from refbss.training.shards import split, workers
+from refbss.training.shards import Pool, split, workers
+from refbss.training.together import Found, TrainingError, check_agreement, put_together, total_over_ranks
 
 TIMED_STEPS, UNTIMED_STEPS = 20, 3
 """A run given minutes times this many steps, after some that are not counted because kernels may compile in them."""
-
-
-class TrainingError(RuntimeError):
-    """The run cannot go on; the message says why and what is kept."""
 
 
 class Step(NamedTuple):
@@ -76,9 +76,15 @@ class Trainer:
         *,
         minutes: float | None = None,
         resume: bool = False,
+        ranks: Ranks | None = None,
     ) -> None:
         if minutes is not None:
             check_number("train", above=0.0, minutes=minutes)
+        self.ranks = ranks or Ranks()
+        if config.train.shards < self.ranks.size:
+            raise InputError(
+                f"train: train.shards is {config.train.shards}, wanted at least {self.ranks.size}, one for each rank"
+            )
         found = where_to_go_on(out, resume=resume)
         self.out, self.minutes = out, minutes
         self.data = [describe(corpus) for corpus in corpora]
@@ -115,11 +121,12 @@ class Trainer:
             except InputError as error:
                 raise InputError(f"{error}; train.validate_every = 0 goes without validation") from None
         out.mkdir(parents=True, exist_ok=True)
+        check_agreement(self.ranks, self.params, {"data": self.data, "step": self.step, "steps": self.steps})
 
     @staticmethod
     def _check_same(stored: RunConfig, wanted: RunConfig, folder: Path) -> None:
-        """A resumed run must be the same run; how many workers it has and how often it saves are free."""
-        free = {"workers", "checkpoint_every"}
+        """A resumed run must be the same run; who works on it, how they sum and how often it saves are free."""
+        free = {"workers", "exact", "checkpoint_every"}
         before, now = to_dict(stored), to_dict(wanted)
         for section, values in before.items():
             for key, value in values.items():
@@ -145,8 +152,9 @@ class Trainer:
         }
 
     def save(self, name: str = "last") -> None:
-        """Write the checkpoint RUN/last or RUN/best."""
-        save_checkpoint(self.out / name, self.config, self.params, self.optimizer, self._state())
+        """Write the checkpoint RUN/last or RUN/best; the first rank does."""
+        if self.ranks.first:
+            save_checkpoint(self.out / name, self.config, self.params, self.optimizer, self._state())
 
     def _shard(self, numbers: Sequence[int], loss_config: Any) -> tuple[LossResult, tuple[str, ...]]:
         config = self.config
@@ -180,19 +188,23 @@ class Trainer:
         because = "" if reason is None else f" ({reason})"
         return TrainingError(f"step {step}: the {what} is not finite{because}; kept: {kept}")
 
-    def _advance(self, pool: Callable[..., list[Any]]) -> tuple[float, dict[str, float], float, float]:
+    def _advance(self, pool: Pool) -> tuple[float, dict[str, float], float, float]:
         """One optimiser step. Raises TrainingError, and changes nothing, when something that it gives is not finite."""
         config = self.config.train
         temperature = sinkhorn_temperature_db(self.step, self.steps, self.config.loss)
         loss_config = dataclasses.replace(self.config.loss, sinkhorn_temp_db=temperature)
         first = self.step * config.batch
         shards = [[first + i for i in part] for part in split(config.batch, config.shards)]
-        results = pool(lambda numbers: self._shard(numbers, loss_config), shards)
-        terms = {name: np.concatenate([r.terms[name] for r, _ in results]) for name in results[0][0].terms}
-        ids = [name for _, names in results for name in names]
-        grads: Params = dict(results[0][0].grads)
-        for result, _ in results[1:]:
-            grads = {name: grads[name] + result.grads[name] for name in grads}
+        own, error = list[tuple[LossResult, tuple[str, ...]]](), None
+        try:
+            own = pool(lambda numbers: self._shard(numbers, loss_config), self.ranks.mine(shards))
+        except TrainingError as failed:
+            error = str(failed)
+        results, names = [result for result, _ in own], [ids for _, ids in own]
+        found = put_together(self.ranks, Found(error, [r.loss for r in results], [r.terms for r in results], names))
+        terms = {name: np.concatenate([part[name] for part in found.terms]) for name in found.terms[0]}
+        ids = [name for names in found.ids for name in names]
+        grads = total_over_ranks(self.ranks, [r.grads for r in results], len(shards), exact=config.exact)
         grads, norm = clip_gradients(grads, config.clip_norm)
         bad = [name for name, value in zip(ids, terms["loss"], strict=True) if not np.isfinite(value)]
         if bad or not np.isfinite(norm):
@@ -212,9 +224,9 @@ class Trainer:
             if not np.isfinite(value).all():
                 raise self._not_finite(self.step + 1, f"parameter {name} after items {', '.join(ids)}")
         self.params, self.optimizer = params, optimizer
-        return sum(r.loss for r, _ in results), {k: float(v.mean()) for k, v in terms.items()}, norm, rate
+        return sum(found.losses), {k: float(v.mean()) for k, v in terms.items()}, norm, rate
 
-    def validate(self, pool: Callable[..., list[Any]]) -> float:
+    def validate(self, pool: Pool) -> float:
         """Mean SI-SDR in dB over the fixed held-out mixtures. Raises TrainingError when an estimate is not finite."""
         assert self.held_out is not None
         held_out, config = self.held_out, self.config
@@ -230,14 +242,32 @@ class Trainer:
                 return np.full(len(item.sources), np.nan)
             return si_sdri(ref=item.sources, est=outputs.est[0], mix=item.mix, silent="nan").si_sdr_db
 
-        return mean_db(np.stack(pool(score, range(config.train.validation_items))), silent="skip")[0]
+        own, error = list[Array](), None
+        try:
+            own = pool(score, self.ranks.mine(range(config.train.validation_items)))
+        except TrainingError as failed:
+            error = str(failed)
+        found = put_together(self.ranks, Found(error, [], [{"score": values} for values in own], []))
+        return mean_db(np.stack([values["score"] for values in found.terms]), silent="skip")[0]
 
-    def _log(self) -> TextIO:
-        """The log without the steps that will be made again, open at its end; beside it the configuration."""
+    @contextmanager
+    def _log(self) -> Iterator[TextIO | None]:
+        """The log without the steps that will be made again, open at its end; beside it the configuration.
+
+        For the first rank, which holds the folder for this training meanwhile; the others have none.
+        """
+        if not self.ranks.first:
+            yield None
+            return
+        with only_training_in(self.out):
+            self._begin_log()
+            with open(self.out / "log.jsonl", "a", encoding="utf-8") as log:
+                yield log
+
+    def _begin_log(self) -> None:
         with replaced(self.out / "config.toml") as path:
             path.write_text(dump_toml(self.config), encoding="utf-8")
         cut_log(self.out / "log.jsonl", self.step)
-        return open(self.out / "log.jsonl", "a", encoding="utf-8")
 
     def run(self, report: Callable[[Step, int | None], None], stop: Callable[[], bool] = lambda: False) -> Summary:
         """Train to the end, or until ``stop`` says so; then save. ``report`` hears of every step.
@@ -247,16 +277,17 @@ class Trainer:
         """
         config = self.config.train
         timed: list[float] = []
-        with only_training_in(self.out), workers(config.workers) as pool, self._log() as log:
+        with workers(config.workers or max(1, cpus() // self.ranks.local())) as pool, self._log() as log:
             while self.steps is None or self.step < self.steps:
-                if stop():
+                if any(self.ranks.share(stop())):
                     break
                 began = time.perf_counter()
                 loss, terms, norm, rate = self._advance(pool)
                 self.step += 1
                 timed.append(time.perf_counter() - began)
                 if self.steps is None and len(timed) >= UNTIMED_STEPS + TIMED_STEPS:
-                    self.steps = self._steps_in_time(float(np.mean(timed[UNTIMED_STEPS:])))
+                    seconds = float(np.mean(timed[UNTIMED_STEPS:]))
+                    self.steps = self.ranks.share(self._steps_in_time(seconds))[0]
                 score = None
                 last = self.step == self.steps
                 if self.held_out is not None and (self.step % config.validate_every == 0 or last):
@@ -264,8 +295,9 @@ class Trainer:
                 seconds = time.perf_counter() - began
                 self.spent += seconds
                 step = Step(self.step, loss, terms, norm, rate, seconds, score)
-                log.write(json.dumps(step._asdict()) + "\n")
-                log.flush()
+                if log is not None:
+                    log.write(json.dumps(step._asdict()) + "\n")
+                    log.flush()
                 if score is not None and (self.best is None or score > self.best):
                     self.best = score
                     self.save("best")

@@ -6,23 +6,29 @@ bit for bit for any number of workers. BLAS is held to one thread while a pool i
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import pairwise
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import numpy as np
 from threadpoolctl import threadpool_limits
+
+from refbss.machine import cpus, keep_freed_memory
+from refbss.models.params import Params
 
 S = TypeVar("S")
 R = TypeVar("R")
+Pool = Callable[[Callable[[Any], Any], Sequence[Any]], list[Any]]
+"""Maps work over shards in order."""
 
 
 @contextmanager
 def workers(count: int) -> Iterator[Callable[[Callable[[S], R], Sequence[S]], list[R]]]:
     """A function that maps over shards with ``count`` threads (0: one per processor), in order."""
-    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(count or os.cpu_count() or 1) as pool:
+    keep_freed_memory()
+    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(count or cpus()) as pool:
         yield lambda work, shards: list(pool.map(work, shards))
 
 
@@ -30,3 +36,12 @@ def split(count: int, shards: int) -> list[range]:
     """Ranges of nearly equal length that cover 0 .. count - 1; empty ones are left out."""
     edges = [count * i // shards for i in range(shards + 1)]
     return [range(a, b) for a, b in pairwise(edges) if b > a]
+
+
+def total_gradients(shards: Sequence[Params]) -> Params:
+    """Sum of the shards' gradients, in their order; the shards' own arrays are left as they are."""
+    total = {name: grad.copy() for name, grad in shards[0].items()}
+    for shard in shards[1:]:
+        for name, grad in shard.items():
+            np.add(total[name], grad, out=total[name])
+    return total

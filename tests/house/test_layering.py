@@ -20,6 +20,8 @@ MAY_IMPORT = {
     "_jit": {"_version"},
     "_types": set(),
     "_version": set(),
+    "machine": DOORS | {"fast"},
+    "ranks": DOORS,
     "config": {"_checks"},
     "conformance": DOORS | LAW | MODEL | {"_files", "training", "verification"},
     "ops": DOORS,
@@ -32,9 +34,11 @@ MAY_IMPORT = {
     "_files": set(),
     "evaluation": DOORS | MODEL | {"_files"} | {"data", "losses", "streaming"},
     "separation": DOORS | MODEL | {"data", "training"},
+    "bench": DOORS | LAW | MODEL | {"conformance", "data", "fast", "machine", "streaming", "training"},
     "testing": DOORS | {"conformance"},
     "streaming": DOORS | MODEL | {"fast"},
-    "training": DOORS | MODEL | {"_files", "data", "evaluation"},
+    "warmup": DOORS | MODEL | {"fast", "machine", "separation", "streaming"},
+    "training": DOORS | MODEL | {"_files", "data", "evaluation", "machine", "ranks"},
     "verification": DOORS | LAW | MODEL | {"fast", "data", "evaluation", "streaming", "training"},
 }
 """Every module or package directly in refbss, and which of the others it may import."""
@@ -44,10 +48,11 @@ LIBRARIES = {"numpy", "scipy", "soundfile", "safetensors", "threadpoolctl"}
 ALSO = {
     "_jit": {"numba"},
     "fast": {"llvmlite", "numba"},
+    "machine": {"llvmlite", "numba"},
     "testing": {"pytest"},
     "verification": {"numba", "mpmath", "sympy", "torch", "jax"},
 }
-INSIDE_FUNCTIONS = {"matplotlib", "PIL"}
+INSIDE_FUNCTIONS = {"matplotlib", "mpi4py", "PIL"}
 """Extras: imported where they are used, so that refbss works without them."""
 
 

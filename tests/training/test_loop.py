@@ -14,7 +14,8 @@ import pytest
 from refbss import InputError
 from refbss.engine import engine
 from refbss.training import loop
-from refbss.training.loop import Step, Trainer, TrainingError
+from refbss.training.loop import Step, Trainer
+from refbss.training.together import TrainingError
 
 Make = Callable[..., Trainer]
 Same = Callable[[Trainer, Trainer], None]

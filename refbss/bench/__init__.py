@@ -1,0 +1,1 @@
+"""Timing refbss against other frameworks: the same work, checked to be the same, in turns in one process."""

@@ -1,0 +1,204 @@
+"""The machine as refbss sees it: processors, vectors, BLAS, compiled kernels, memory, and how fast it multiplies."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from refbss._jit import fast_cache_dir
+from refbss._version import __version__
+from refbss.fast._products import rows_times
+from refbss.fast._tiles import VECTOR
+
+_MALLOC = {-8: 1, -3: 1 << 30, -1: 1 << 30}
+"""glibc's mallopt: one arena for all threads, nothing below 1 GB mapped by itself, nothing below returned."""
+_PEAK_SIZE, _PEAK_SECONDS = 1024, 0.4
+
+
+def cpus() -> int:
+    """Processors that this process may use: its affinity, and a container's quota where one is set."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _quota()
+    return count if quota is None else max(1, min(count, int(quota)))
+
+
+def _quota() -> float | None:
+    """Processors' worth of time that the control group grants, if it limits them."""
+    try:
+        limit, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        return None if limit == "max" else int(limit) / int(period)
+    except (OSError, ValueError):
+        return None
+
+
+def keep_freed_memory() -> bool:
+    """Have the C library keep what arrays give back, where it is glibc; says whether it does.
+
+    A training step allocates the same large arrays again and again. Returned to the system each time, their pages are
+    cleared and mapped anew at every step.
+    """
+    try:
+        library = ctypes.CDLL(None)
+        return all(library.mallopt(name, value) == 1 for name, value in _MALLOC.items())
+    except (AttributeError, OSError, TypeError):
+        return False
+
+
+class Peak(NamedTuple):
+    """GFLOP/s of single-precision matrix products of 1024 x 1024 on a number of threads."""
+
+    threads: int
+    fast: float
+    """The tiles of refbss.fast."""
+    blas: float
+    """NumPy's matmul, a thread of BLAS for each."""
+
+    @property
+    def gflops(self) -> float:
+        """The larger of both: what the machine can do, as far as anybody here knows."""
+        return max(self.fast, self.blas)
+
+
+def peak(threads: int) -> Peak:
+    """Measure the peak on so many threads at once; takes about a second."""
+    rng = np.random.Generator(np.random.Philox(0))
+    a, b = rng.standard_normal((2, 1, _PEAK_SIZE, _PEAK_SIZE), dtype=np.float32)
+
+    def best(work: Any) -> float:
+        def repeat(_: int) -> float:
+            shortest, end = float("inf"), time.perf_counter() + _PEAK_SECONDS
+            while time.perf_counter() < end:
+                began = time.perf_counter()
+                work()
+                shortest = min(shortest, time.perf_counter() - began)
+            return 2 * _PEAK_SIZE**3 / shortest / 1e9
+
+        work()
+        with ThreadPoolExecutor(threads) as pool:
+            return sum(pool.map(repeat, range(threads)))
+
+    with threadpool_limits(limits=1, user_api="blas"):
+        return Peak(threads, best(lambda: rows_times(a, b[0])), best(lambda: a[0] @ b[0]))
+
+
+class Kernels(NamedTuple):
+    """The folder of compiled kernels, how many lie there, and whether more can be put there."""
+
+    folder: Path
+    compiled: int
+    writable: bool
+
+
+def kernels() -> Kernels:
+    """State of the cache of compiled kernels."""
+    folder = fast_cache_dir()
+    existing = folder
+    while not existing.exists():
+        existing = existing.parent
+    return Kernels(folder, len(list(folder.rglob("*.nbc"))) if folder.exists() else 0, os.access(existing, os.W_OK))
+
+
+def blas() -> list[dict[str, Any]]:
+    """The BLAS libraries that are loaded: their names, versions, kernels and threads."""
+    found = [info for info in threadpool_info() if info["user_api"] == "blas"]
+    return [
+        {
+            "name": info["internal_api"],
+            "version": info.get("version"),
+            "kernels": info.get("architecture"),
+            "threads": info["num_threads"],
+        }
+        for info in found
+    ]
+
+
+def memory_gb() -> float | None:
+    """Memory that is free for a new process, in GB, where the system tells."""
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024 / 1e9
+    except (OSError, ValueError):
+        pass
+    return None
+
+
+def describe() -> dict[str, Any]:
+    """Everything above but the peak, which takes a while to measure."""
+    cache = kernels()
+    cached = {"folder": cache.folder, "count": cache.compiled, "writable": cache.writable}
+    return {
+        "refbss": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "numba": numba.__version__,
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": processor(),
+        "processors": cpus(),
+        "processors_of_the_machine": os.cpu_count(),
+        "vector_bits": 8 * VECTOR,
+        "memory_gb": memory_gb(),
+        "blas": blas(),
+        "kernels": cached,
+        "compiled": not numba.config.DISABLE_JIT,  # type: ignore[attr-defined]
+    }
+
+
+def processor() -> str:
+    """Name of the processor, and what the compiler takes it for."""
+    from llvmlite import binding
+
+    name = platform.processor() or platform.machine()
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                name = line.split(":", 1)[1].strip()
+                break
+    except OSError:
+        pass
+    return f"{name} ({binding.get_host_cpu_name()})"
+
+
+def costs(facts: dict[str, Any], measured: Peak | None = None) -> list[str]:
+    """What costs speed here, each in a sentence with what to do about it; empty where nothing does."""
+    found = []
+    if not facts["compiled"]:
+        found.append("NUMBA_DISABLE_JIT is set: kernels run as Python, hundreds of times slower; unset it")
+    if not facts["kernels"]["writable"]:
+        folder = facts["kernels"]["folder"]
+        found.append(f"{folder} cannot be written: kernels are compiled in every process; set NUMBA_CACHE_DIR")
+    elif not facts["kernels"]["count"]:
+        found.append("no kernel is compiled yet: the first run of a command compiles; refbss warmup does it ahead")
+    if facts["vector_bits"] < 256:
+        found.append("the processor has no AVX: vectors are 128 bits wide and products several times slower")
+    if facts["processors"] < (facts["processors_of_the_machine"] or 1):
+        all_of = facts["processors_of_the_machine"]
+        found.append(f"only {facts['processors']} of {all_of} processors may be used: affinity or a container's quota")
+    if os.environ.get("NUMBA_CPU_NAME") or os.environ.get("NUMBA_CPU_FEATURES"):
+        found.append(
+            "NUMBA_CPU_NAME or NUMBA_CPU_FEATURES is set: kernels are not compiled for this processor; unset it"
+        )
+    if facts["memory_gb"] is not None and facts["memory_gb"] < 2:
+        found.append(f"{facts['memory_gb']:.1f} GB of memory are free: training lvbd-small takes about 0.5 GB")
+    if measured is not None and measured.blas < 0.7 * measured.fast:
+        found.append(
+            f"NumPy's BLAS multiplies at {measured.blas:.0f} GFLOP/s where the fast engine has {measured.fast:.0f}: "
+            "the reference engine pays for that, the fast one uses no BLAS"
+            + _other_kernels(facts["blas"], facts["vector_bits"])
+        )
+    return found
+
+
+def _other_kernels(libraries: list[dict[str, Any]], vector_bits: int) -> str:
+    """OpenBLAS does not know every processor and falls back to older kernels."""
+    narrow = any(library["kernels"] in ("Haswell", "Zen") for library in libraries)
+    return "; OPENBLAS_CORETYPE=SKYLAKEX has it use 512-bit vectors" if narrow and vector_bits == 512 else ""
