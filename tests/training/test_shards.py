@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -47,3 +50,34 @@ def test_blas_has_one_thread() -> None:
     with workers(0) as pool:
         assert pool(lambda _: threads(), [0]) == [{1}]
     assert threads() == before
+
+
+BUSY = """
+import sys, time
+import numpy as np
+from refbss.bench.scaling import _step
+from refbss.training.shards import workers
+from threadpoolctl import threadpool_info
+
+count = int(sys.argv[1])
+_step(0.5, 8, 2, count, 0)
+wall, cpu = time.perf_counter(), time.process_time()
+with workers(count) as pool:
+    assert {info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"} == {1}
+    big = np.ones((600, 600), np.float32)
+    pool(lambda _: [big @ big for _ in range(60)], range(4))
+print((time.process_time() - cpu) / (time.perf_counter() - wall))
+"""
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="threads are counted in /proc")
+@pytest.mark.parametrize("count", [1, 2])
+def test_no_more_threads_work_than_were_asked_for(count: int, figures: dict[str, str]) -> None:
+    """Whatever the environment asks of BLAS and OpenMP: the processors' time stays within that of the workers."""
+    asked = {name: "8" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")}
+    command = [sys.executable, "-c", BUSY, str(count)]
+    done = subprocess.run(command, env=os.environ | asked, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    busy = float(done.stdout)
+    figures[f"processors kept busy by {count} workers, eight asked for"] = f"{busy:.2f}"
+    assert busy < count + 0.2
