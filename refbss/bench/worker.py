@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-4
 """Largest difference of a peer's results, relative to the largest element: both are float32, in other orders."""
+STEP_TOLERANCE = 2e-3
+"""The same for the gradients of the whole untrained network, which multiplies roundings: those of refbss are up to 2e-4
+off the gradients in float64, those of PyTorch up to 6e-4."""
 
 
 class Differs(Exception):
@@ -61,7 +64,7 @@ class Result:
     largest_difference: float | None
 
 
-def _compare(case: str, ours: dict[str, Array], theirs: dict[str, Array]) -> float:
+def _compare(case: str, ours: dict[str, Array], theirs: dict[str, Array], allowed: float = TOLERANCE) -> float:
     """Largest relative difference. Raises Differs."""
     import numpy as np
 
@@ -72,8 +75,8 @@ def _compare(case: str, ours: dict[str, Array], theirs: dict[str, Array]) -> flo
             raise Differs(f"{case}: {name} has shape {other.shape} there and {array.shape} here")
         scale = float(np.abs(array).max()) or 1.0
         difference = float(np.abs(array - other).max()) / scale
-        if not difference <= TOLERANCE:
-            raise Differs(f"{case}: {name} differs by {difference:.1e} of its largest element, allowed {TOLERANCE:.0e}")
+        if not difference <= allowed:
+            raise Differs(f"{case}: {name} differs by {difference:.1e} of its largest element, allowed {allowed:.0e}")
         largest = max(largest, difference)
     return largest
 
@@ -175,6 +178,7 @@ class Worker:
         import numpy as np
 
         from refbss.bench.ours import TrainingStep
+        from refbss.training.optimizers import clip_gradients
 
         config, params = self._model()
         rng = np.random.Generator(np.random.Philox(self.job.seed))
@@ -188,10 +192,12 @@ class Worker:
         if self.peer is not None:
             peer = self.peer.training_step(params, *data, config)
             loss, grads = step.gradients()
-            their_loss, their_grads = self.peer.first_step(peer())
+            grads, _ = clip_gradients(grads, config.train.clip_norm)
+            first = peer()
             ours = {"loss": np.array(loss)} | {f"d{name}": grad for name, grad in grads.items()}
-            theirs = {"loss": np.array(their_loss)} | {f"d{name}": grad for name, grad in their_grads.items()}
-            difference = _compare("training step", ours, theirs)
+            of_first = self.peer.gradients_of(first)
+            theirs = {"loss": np.array(self.peer.losses_of(first))} | {f"d{name}": g for name, g in of_first.items()}
+            difference = _compare("training step", ours, theirs, STEP_TOLERANCE)
         flops = 3 * self._flops_a_second(config) * batch * config.mix.seconds
         return self._result(
             "training step", self.job.preset, step, peer, flops, self._goal("training step"), difference

@@ -6,6 +6,7 @@ import numpy as np
 
 from refbss._jit import fast_kernel
 from refbss._types import Array
+from refbss.fast._layout import frames_of
 from refbss.fast._tiles import product
 
 _TERMS = 128
@@ -30,9 +31,13 @@ def _sums(a, b, out):  # type: ignore[no-untyped-def]
             product(a[i, first:last].T, b[i, first:last], out, 1, out)
 
 
-def rows_times(a: Array, b: Array, bias: Array | None = None) -> Array:
-    """a (B, M, K) of any strides @ b (K, N) + bias (N,), row for row: (B, M, N)."""
-    out = np.empty((*a.shape[:2], b.shape[1]), dtype=a.dtype)
+def rows_times(a: Array, b: Array, bias: Array | None = None, out: Array | None = None) -> Array:
+    """a (B, M, K) of any strides @ b (K, N) + bias (N,), row for row: (B, M, N), in ``out`` where it is given.
+
+    The last axis of ``out`` is contiguous.
+    """
+    if out is None:
+        out = np.empty((*a.shape[:2], b.shape[1]), dtype=a.dtype)
     start = np.zeros((1, b.shape[1]), dtype=a.dtype) if bias is None else np.ascontiguousarray(bias)[None]
     _rows(a, np.ascontiguousarray(b), start, False, out)
     return out
@@ -53,3 +58,25 @@ def sum_of_products(a: Array, b: Array) -> Array:
     out = np.zeros((a.shape[2], b.shape[2]), dtype=a.dtype)
     _sums(a, b, out)
     return out
+
+
+def overlap_add(frames: Array, slices: Array, bias: Array | None = None) -> Array:
+    """Groups (B, T + r - 1, N): frame t of (B, T, C) adds its product with slice i of (r, N, C) to group t + i.
+
+    Where all r frames that reach a group exist, they lie side by side and the group is one product.
+    """
+    batch, count, channels = frames.shape
+    reach, width, _ = slices.shape
+    groups = np.empty((batch, count + reach - 1, width), dtype=frames.dtype)
+    inside = slice(0, 0)
+    if count >= reach:
+        stacked = slices[::-1].transpose(0, 2, 1).reshape(reach * channels, width)
+        rows_times(frames_of(frames, count - reach + 1, reach, 1), stacked, bias, groups[:, reach - 1 : count])
+        inside = slice(reach - 1, count)
+    for edge in (slice(0, inside.start), slice(inside.stop, count + reach - 1)):
+        groups[:, edge] = 0 if bias is None else bias
+        for i, part in enumerate(slices):
+            first, last = max(edge.start - i, 0), min(edge.stop - i, count)
+            if first < last:
+                add_rows_times(frames[:, first:last], part.T, groups[:, first + i : last + i])
+    return groups

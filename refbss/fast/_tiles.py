@@ -144,6 +144,7 @@ def _tile(size: int, rows: int, vectors: int, whole: bool) -> Any:
 def _strip(size: int, rows: int, vectors: int) -> Any:
     """Tiles of one height for the rows from ``i`` on, as many as there are before ``last``, and for all columns."""
     whole, pair, part = _tile(size, rows, vectors, True), _tile(size, rows, 2, True), _tile(size, rows, 2, False)
+    last_vector = _tile(size, rows, 1, False)
     wide, narrow = vectors * VECTOR, 2 * VECTOR
 
     @register_jitable
@@ -156,6 +157,9 @@ def _strip(size: int, rows: int, vectors: int) -> Any:
                     whole(to_a, a_row, a_k, b + at, b_k, to_start, start_row, to_out, out_row, inner, 0)
                 elif at + narrow <= end:
                     pair(to_a, a_row, a_k, b + at, b_k, to_start, start_row, to_out, out_row, inner, 0)
+                elif end - at <= VECTOR:
+                    left = columns - at // size
+                    last_vector(to_a, a_row, a_k, b + at, b_k, to_start, start_row, to_out, out_row, inner, left)
                 else:
                     left = columns - at // size
                     part(to_a, a_row, a_k, b + at, b_k, to_start, start_row, to_out, out_row, inner, left)

@@ -6,7 +6,7 @@ import numpy as np
 
 from refbss._types import Array
 from refbss.fast._layout import channels_first, channels_last, frames_of, kernel_rows, kernel_slices
-from refbss.fast._products import add_rows_times, rows_times, sum_of_products
+from refbss.fast._products import overlap_add, rows_times, sum_of_products
 from refbss.ops.conv1d import Conv1dCache, Conv1dGrads, check_conv1d, check_conv1d_cotangent
 
 
@@ -26,10 +26,8 @@ def conv1d_backward(dy: Array, cache: Conv1dCache) -> Conv1dGrads:
     frames, dyl = dy.shape[2], channels_last(dy)
     rows = frames_of(channels_last(x, pad_left), frames, taps, stride)
     dw = sum_of_products(rows, dyl).reshape(taps, channels, outputs).transpose(2, 1, 0)
-    slices = kernel_slices(w, stride)
-    groups = max(frames + len(slices) - 1, -(-(pad_left + samples) // stride))
-    drows = np.zeros((batch, groups, stride * channels), dtype=x.dtype)
-    for i, part in enumerate(slices):
-        add_rows_times(dyl, part.T, drows[:, i : i + frames])
-    dxl = drows.reshape(batch, -1, channels)[:, pad_left : pad_left + samples]
+    reached = overlap_add(dyl, kernel_slices(w, stride)).reshape(batch, -1, channels)[:, pad_left:]
+    dxl = reached[:, :samples]
+    if dxl.shape[1] < samples:  # the last samples reach no frame
+        dxl = np.concatenate([dxl, np.zeros((batch, samples - dxl.shape[1], channels), dxl.dtype)], axis=1)
     return Conv1dGrads(channels_first(dxl), np.ascontiguousarray(dw), dyl.sum(axis=(0, 1)))

@@ -6,7 +6,7 @@ import numpy as np
 
 from refbss._types import Array
 from refbss.fast._layout import channels_first, channels_last, frames_of, kernel_rows, kernel_slices
-from refbss.fast._products import add_rows_times, rows_times, sum_of_products
+from refbss.fast._products import overlap_add, rows_times, sum_of_products
 from refbss.ops.conv_transpose1d import (
     ConvTranspose1dCache,
     ConvTranspose1dGrads,
@@ -20,14 +20,8 @@ def conv_transpose1d_forward(
 ) -> tuple[Array, ConvTranspose1dCache]:
     """As refbss.ops.conv_transpose1d.conv_transpose1d_forward; y is laid out channels last."""
     batch, outputs, samples = check_conv_transpose1d(x, w, b, stride, trim_right)
-    xl, slices = channels_last(x), kernel_slices(w, stride)
-    frames = xl.shape[1]
-    groups = frames + len(slices) - 1
-    rows = np.empty((batch, groups, stride * outputs), dtype=x.dtype)
-    rows[:] = np.tile(b, stride)
-    for i, part in enumerate(slices):
-        add_rows_times(xl, part.T, rows[:, i : i + frames])
-    y = rows.reshape(batch, -1, outputs)[:, :samples]
+    groups = overlap_add(channels_last(x), kernel_slices(w, stride), np.tile(b, stride))
+    y = groups.reshape(batch, -1, outputs)[:, :samples]
     return channels_first(y), ConvTranspose1dCache(x, w, stride, trim_right)
 
 

@@ -84,14 +84,26 @@ def _frames(signal: Array, frame: int) -> Array:
     return signal[:, :, : count * frame].astype(np.float64).reshape(*signal.shape[:2], count, frame)
 
 
-def _similarity(op: str, est: Array, ref: Array, frame: int | None, floor: float) -> Similarity:
-    """The similarity of every pair in every frame; without ``frame`` the whole signal is one."""
+def check_similarity(op: str, est: Array, ref: Array, frame: int | None, floor: float) -> int:
+    """The door of both engines; returns the frame, the whole signal where none is given. Raises InputError."""
     sizes = check_arrays(op, est=(est, "B P N"), ref=(ref, "B J N"))
     frame = sizes["N"] if frame is None else frame
     check_integer(op, frame=frame)
     check_number(op, above=0.0, floor=floor)
     if sizes["N"] < frame:
         raise InputError(f"{op}: est has {sizes['N']} samples, wanted at least one frame of {frame}")
+    return frame
+
+
+def check_weights(temp: float, weights: tuple[float, ...]) -> None:
+    """The same for the temperature and the weights of the resolutions. Raises InputError."""
+    check_number("softmax_permutation", above=0.0, temp=temp)
+    check_number("softmax_permutation", least=0.0, **{f"weights[{r}]": lam for r, lam in enumerate(weights)})
+
+
+def _similarity(op: str, est: Array, ref: Array, frame: int | None, floor: float) -> Similarity:
+    """The similarity of every pair in every frame; without ``frame`` the whole signal is one."""
+    frame = check_similarity(op, est, ref, frame, floor)
     y, s = _frames(est, frame), _frames(ref, frame)
     est_energy, ref_energy = np.sum(y * y, axis=3), np.sum(s * s, axis=3)
     u = est_energy + floor * np.mean(est_energy, axis=2, keepdims=True) + TINY  # (softmax_permutation.1)
@@ -121,8 +133,7 @@ def softmax_permutation_forward(
 
     Raises InputError on shapes or dtypes, a signal shorter than a frame, or attributes out of range.
     """
-    check_number("softmax_permutation", above=0.0, temp=temp)
-    check_number("softmax_permutation", least=0.0, **{f"weights[{r}]": lam for r, lam in enumerate(weights)})
+    check_weights(temp, weights)
     similar = _similarity("softmax_permutation", est, ref, frame, floor)
     activity = np.sum(similar.s**2, axis=3) / similar.v  # (softmax_permutation.5)
     logits = similar.c / temp
