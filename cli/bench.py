@@ -52,7 +52,7 @@ def bench(
 
     With --against every case is first checked to give the same results in the peer, gradients included, and then both
     are timed in turns in one process on the same processors. Ratios are the peer's time over that of refbss, the median
-    over rounds. GFLOP/s count matrix products; the peak is that of 1024 x 1024 products measured in the same process.
+    over rounds. GFLOP/s count matrix products; the peak is that of products of square matrices in the same process.
     The machine should have nothing else to do.
     """
     if sum(map(bool, (op, preset, cold, scaling))) > 1:
@@ -69,6 +69,9 @@ def bench(
     starts: list[Start] = []
     growth: list[Any] = []
     total = sum(2 * len(job.ops) + len(job.model) for job in jobs)
+    cold = cold or not (op or preset or scaling)
+    if cold:
+        total += 3 + len(peers)
     done = 0
     with Progress("bench", total or None) as progress:
 
@@ -80,10 +83,11 @@ def bench(
         try:
             for job in jobs:
                 sessions.append(suite.run_job(job, heard))
-            if cold or not (op or preset or scaling):
+            if cold:
                 for start in suite.cold_starts(peers):
                     starts.append(start)
-                    progress.update(len(starts), start.name)
+                    done += 1
+                    progress.update(done, start.name)
             if scaling:
                 for sweep in scale(max(threads), seed, lambda note: progress.update(done, note)):
                     growth.append(sweep)

@@ -14,8 +14,8 @@ from refbss_cli.options import emit, json_option
 def doctor(as_json: bool) -> None:
     """Print versions, processors, vectors, BLAS, compiled kernels and the measured peak; say what costs speed.
 
-    The peak is that of single-precision matrix products of 1024 x 1024, on one thread and on all; it takes a few
-    seconds to measure.
+    The peak is that of single-precision products of square matrices, on one thread and on all; it takes a few seconds
+    to measure.
     """
     from refbss import machine
 

@@ -6,6 +6,7 @@ import ctypes
 import os
 import platform
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,13 +16,14 @@ import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from refbss._jit import fast_cache_dir
+from refbss._types import Array
 from refbss._version import __version__
 from refbss.fast._products import rows_times
 from refbss.fast._tiles import VECTOR
 
 _MALLOC = {-8: 1, -3: 1 << 30, -1: 1 << 30}
 """glibc's mallopt: one arena for all threads, nothing below 1 GB mapped by itself, nothing below returned."""
-_PEAK_SIZE, _PEAK_SECONDS = 1024, 0.4
+_PEAK_SIZES, _PEAK_SECONDS = (256, 512, 1024), 0.2
 
 
 def cpus() -> int:
@@ -54,7 +56,7 @@ def keep_freed_memory() -> bool:
 
 
 class Peak(NamedTuple):
-    """GFLOP/s of single-precision matrix products of 1024 x 1024 on a number of threads."""
+    """GFLOP/s of single-precision products of square matrices on a number of threads, at the best of some sizes."""
 
     threads: int
     fast: float
@@ -71,23 +73,25 @@ class Peak(NamedTuple):
 def peak(threads: int) -> Peak:
     """Measure the peak on so many threads at once; takes about a second."""
     rng = np.random.Generator(np.random.Philox(0))
-    a, b = rng.standard_normal((2, 1, _PEAK_SIZE, _PEAK_SIZE), dtype=np.float32)
 
-    def best(work: Any) -> float:
+    def rate(multiply: Callable[[Array, Array], Array], size: int) -> float:
+        a, b = rng.standard_normal((2, 1, size, size), dtype=np.float32)
+
         def repeat(_: int) -> float:
             shortest, end = float("inf"), time.perf_counter() + _PEAK_SECONDS
             while time.perf_counter() < end:
                 began = time.perf_counter()
-                work()
+                multiply(a, b[0])
                 shortest = min(shortest, time.perf_counter() - began)
-            return 2 * _PEAK_SIZE**3 / shortest / 1e9
+            return 2 * size**3 / shortest / 1e9
 
-        work()
+        multiply(a, b[0])
         with ThreadPoolExecutor(threads) as pool:
             return sum(pool.map(repeat, range(threads)))
 
     with threadpool_limits(limits=1, user_api="blas"):
-        return Peak(threads, best(lambda: rows_times(a, b[0])), best(lambda: a[0] @ b[0]))
+        fast, other = (max(rate(multiply, size) for size in _PEAK_SIZES) for multiply in (rows_times, np.matmul))
+        return Peak(threads, fast, other)
 
 
 class Kernels(NamedTuple):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -22,14 +21,6 @@ from refbss.training.optimizers import adam_init, adam_step, clip_gradients
 from refbss.training.shards import Pool, split, total_gradients
 
 OPS = engine("fast")
-
-
-def pool(threads: int) -> tuple[ThreadPoolExecutor | None, Pool]:
-    """Threads that shards are mapped over in order; one thread needs none."""
-    if threads == 1:
-        return None, lambda work, shards: [work(shard) for shard in shards]
-    executor = ThreadPoolExecutor(threads)
-    return executor, lambda work, shards: list(executor.map(work, shards))
 
 
 class OpRun:

@@ -13,6 +13,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from refbss.training.shards import Pool
 
 SWEEPS: dict[str, tuple[float, ...]] = {
     "seconds of a mixture": (0.5, 1, 2, 4, 8, 16),
@@ -84,17 +88,18 @@ def _step(seconds: float, batch: int, sources: int, threads: int, seed: int) -> 
 
     import numpy as np
 
-    from refbss.bench.ours import TrainingStep, pool
+    from refbss.bench.ours import TrainingStep
     from refbss.config import load_config
     from refbss.models.lvbd_params import init_params
     from refbss.training.config import PRESETS, RunConfig
+    from refbss.training.shards import team
 
     overrides = (f"mix.seconds={seconds}", f"train.batch={batch}", f"model.sources={sources}", f"mix.sources={sources}")
     config = load_config(RunConfig, PRESETS["lvbd-small"], overrides=overrides)
     params = init_params(config.model, seed, loss_config=config.loss)
     rng = np.random.Generator(np.random.Philox(seed))
 
-    def step(samples: int) -> TrainingStep:
+    def step(samples: int, run: Pool) -> TrainingStep:
         refs = 0.1 * rng.standard_normal((batch, sources, samples), dtype=np.float32)
         frames = -(-samples // config.model.hop)
         eps = rng.standard_normal((batch, sources, frames, config.model.latent), dtype=np.float32)
@@ -103,14 +108,14 @@ def _step(seconds: float, batch: int, sources: int, threads: int, seed: int) -> 
     def resident_mb() -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
-    _, run = pool(threads)
-    step(512)()
-    before, times = resident_mb(), []
-    measured = step(config.mix.samples)
-    for _ in range(ROUNDS):
-        began = time.perf_counter()
-        measured()
-        times.append(time.perf_counter() - began)
+    with team(threads) as run:
+        step(512, run)()
+        before, times = resident_mb(), []
+        measured = step(config.mix.samples, run)
+        for _ in range(ROUNDS):
+            began = time.perf_counter()
+            measured()
+            times.append(time.perf_counter() - began)
     return {"seconds": float(np.median(times[2:])), "memory_mb": resident_mb() - before}
 
 

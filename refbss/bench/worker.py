@@ -88,13 +88,12 @@ def _named(outputs: list[Array], grads: dict[str, Array]) -> dict[str, Array]:
 class Worker:
     """Runs the cases of a job against its peer."""
 
-    def __init__(self, job: Job) -> None:
-        from refbss.bench import ours
+    def __init__(self, job: Job, pool: Any) -> None:
         from refbss.machine import keep_freed_memory, peak
 
         keep_freed_memory()
         self.job = job
-        self.executor, self.pool = ours.pool(job.threads)
+        self.pool = pool
         self.peak = peak(job.threads)
         self.peer: Any = None
         if job.peer == "jax":
@@ -139,6 +138,7 @@ class Worker:
     def _op(self, case: Any, way: str) -> Result:
         import numpy as np
 
+        from refbss.bench.cases import GOAL_THREADS
         from refbss.bench.ours import OpRun
 
         rng = np.random.Generator(np.random.Philox(self.job.seed))
@@ -152,7 +152,7 @@ class Worker:
             peer = self.peer.op(case.op, arrays, case.differentiate if both else (), cotangents, case.attributes)
             theirs = self.peer.arrays_of(peer())
             difference = _compare(f"{case.name}, {way}", _named(*run.arrays_of(run())), _named(*theirs))
-        goal = case.goals[self.job.peer] if self.job.peer and both else 1.0
+        goal = case.goals[self.job.peer] if self.job.peer and both and self.job.threads == GOAL_THREADS else 1.0
         return self._result(case.name, way, run, peer, case.flops * (3 if both else 1), goal, difference)
 
     def _model(self) -> tuple[Any, Any]:
@@ -172,7 +172,8 @@ class Worker:
     def _goal(self, case: str) -> float | None:
         from refbss.bench.cases import MODEL_CASES
 
-        return MODEL_CASES[case].get(self.job.peer)
+        threads, goals = MODEL_CASES[case]
+        return goals.get(self.job.peer) if self.job.threads == threads else 1.0
 
     def _training(self) -> Result:
         import numpy as np
@@ -269,15 +270,18 @@ def main() -> int:
     if hasattr(os, "sched_setaffinity"):
         allowed = sorted(os.sched_getaffinity(0))[: job.threads]
         os.sched_setaffinity(0, allowed)
-    worker = Worker(job)
-    lines = {"peak": worker.peak._asdict(), "peer": worker.peer.version() if worker.peer is not None else ""}
-    print(json.dumps(lines), flush=True)
-    try:
-        for result in worker.results():
-            print(json.dumps(asdict(result)), flush=True)
-    except Differs as error:
-        print(json.dumps({"differs": str(error)}), flush=True)
-        return 1
+    from refbss.training.shards import team
+
+    with team(job.threads) as pool:
+        worker = Worker(job, pool)
+        lines = {"peak": worker.peak._asdict(), "peer": worker.peer.version() if worker.peer is not None else ""}
+        print(json.dumps(lines), flush=True)
+        try:
+            for result in worker.results():
+                print(json.dumps(asdict(result)), flush=True)
+        except Differs as error:
+            print(json.dumps({"differs": str(error)}), flush=True)
+            return 1
     return 0
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from refbss._jit import fast_kernel
 from refbss._types import Array
 from refbss.fast._layout import frames_of
-from refbss.fast._tiles import product
+from refbss.fast._tiles import VECTOR, product
 
 _TERMS = 128
 """Rows of a sum over rows that are worked through at a time."""
@@ -68,6 +68,12 @@ def overlap_add(frames: Array, slices: Array, bias: Array | None = None) -> Arra
     batch, count, channels = frames.shape
     reach, width, _ = slices.shape
     groups = np.empty((batch, count + reach - 1, width), dtype=frames.dtype)
+    if reach * width * frames.itemsize <= VECTOR:  # all slices fit into one vector of columns
+        parts = rows_times(frames, slices.reshape(reach * width, channels).T)
+        groups[:] = 0 if bias is None else bias
+        for i in range(reach):
+            groups[:, i : i + count] += parts[:, :, i * width : (i + 1) * width]
+        return groups
     inside = slice(0, 0)
     if count >= reach:
         stacked = slices[::-1].transpose(0, 2, 1).reshape(reach * channels, width)

@@ -35,9 +35,9 @@ def _energies(x, frame, floor, energy, floored):  # type: ignore[no-untyped-def]
     for c in range(x.shape[0]):
         mean = np.float64(0.0)
         for f in range(energy.shape[1]):
-            total = np.float64(0.0)
-            for n in range(f * frame, (f + 1) * frame):
-                total += np.float64(x[c, n]) * np.float64(x[c, n])
+            total, part = np.float64(0.0), x[c, f * frame : (f + 1) * frame]
+            for n in range(frame):
+                total += np.float64(part[n]) * np.float64(part[n])
             energy[c, f] = total
             mean += total
         mean = floor * mean / energy.shape[1] + TINY
@@ -57,8 +57,9 @@ def _forward(est, ref, frame, temp, floor, weights, u, v, activity, inner, pi, l
                 largest = -np.inf
                 for p in range(outputs):
                     total = np.float64(0.0)
-                    for n in range(f * frame, (f + 1) * frame):
-                        total += np.float64(est[i, p, n]) * np.float64(ref[i, j, n])
+                    y, s = est[i, p, f * frame : (f + 1) * frame], ref[i, j, f * frame : (f + 1) * frame]
+                    for n in range(frame):
+                        total += np.float64(y[n]) * np.float64(s[n])
                     inner[i, p, j, f] = total
                     pi[i, p, j, f] = total * total / (u[i, p, f] * v[i, j, f]) / temp
                     largest = max(largest, pi[i, p, j, f])
@@ -128,12 +129,13 @@ def _backward(  # type: ignore[no-untyped-def]
             mean *= floor / frames
             for f in range(frames):
                 own = of(2.0 * (du[p, f] + mean))
-                for n in range(f * frame, (f + 1) * frame):
-                    dest[i, p, n] = own * est[i, p, n]
+                dy, y = dest[i, p, f * frame : (f + 1) * frame], est[i, p, f * frame : (f + 1) * frame]
+                for n in range(frame):
+                    dy[n] = own * y[n]
                 for j in range(references):
-                    other = of(dinner[p, j, f])
-                    for n in range(f * frame, (f + 1) * frame):
-                        dest[i, p, n] += other * ref[i, j, n]
+                    other, s = of(dinner[p, j, f]), ref[i, j, f * frame : (f + 1) * frame]
+                    for n in range(frame):
+                        dy[n] += other * s[n]
 
 
 def softmax_permutation_forward(

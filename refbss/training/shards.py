@@ -6,8 +6,9 @@ bit for bit for any number of workers. BLAS is held to one thread while a pool i
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any, TypeVar
@@ -25,11 +26,36 @@ Pool = Callable[[Callable[[Any], Any], Sequence[Any]], list[Any]]
 
 
 @contextmanager
+def team(count: int) -> Iterator[Callable[[Callable[[S], R], Sequence[S]], list[R]]]:
+    """A function that maps over shards with ``count`` threads, in order; the calling thread is one of them."""
+    with ThreadPoolExecutor(max(1, count - 1)) as pool:
+
+        def run(work: Callable[[S], R], shards: Sequence[S]) -> list[R]:
+            results: list[Any] = [None] * len(shards)
+            numbers = itertools.count()  # handed out one by one: whoever is free takes the next shard
+
+            def take() -> None:
+                while (number := next(numbers)) < len(shards):
+                    results[number] = work(shards[number])
+
+            helpers = [pool.submit(take) for _ in range(min(count, len(shards)) - 1)]
+            try:
+                take()
+            finally:
+                wait(helpers)
+            for helper in helpers:
+                helper.result()
+            return results
+
+        yield run
+
+
+@contextmanager
 def workers(count: int) -> Iterator[Callable[[Callable[[S], R], Sequence[S]], list[R]]]:
     """A function that maps over shards with ``count`` threads (0: one per processor), in order."""
     keep_freed_memory()
-    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(count or cpus()) as pool:
-        yield lambda work, shards: list(pool.map(work, shards))
+    with threadpool_limits(limits=1, user_api="blas"), team(count or cpus()) as run:
+        yield run
 
 
 def split(count: int, shards: int) -> list[range]:
