@@ -62,6 +62,7 @@ def run_job(job: Job, heard: Callable[[Result], None]) -> Session:
         finally:
             process.kill()
             process.wait()
+            process.stdout.close()
     return Session(job, head["peak"], head["peer"], results)
 
 
