@@ -55,6 +55,37 @@ def keep_freed_memory() -> bool:
         return False
 
 
+class Apart:
+    """Keeps threads off the processor of the thread that hands them work, and off each other's.
+
+    A thread that is woken tends to land beside the one that woke it, above all in a virtual machine, where a processor
+    at rest counts as taken; it then waits there until the other is done. Does nothing where the system cannot be asked
+    (anywhere but on Linux) and where there are more threads than processors.
+    """
+
+    def __init__(self) -> None:
+        self.threads: list[int] = []
+        """The threads' native identifiers, appended as they start."""
+        self._home = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+        self._settled: tuple[int, int] | None = None
+        try:
+            self._here: Callable[[], int] | None = ctypes.CDLL(None).sched_getcpu
+        except (AttributeError, OSError, TypeError):
+            self._here = None
+
+    def settle(self) -> None:
+        """Share out the processors that the calling thread leaves; cheap where nothing changed."""
+        if self._here is None or not 0 < len(self.threads) < len(self._home):
+            return
+        here, threads = self._here(), list(self.threads)
+        if self._settled == (here, len(threads)) or here not in self._home:
+            return
+        others = [cpu for cpu in self._home if cpu != here]
+        for i, thread in enumerate(threads):
+            os.sched_setaffinity(thread, others[i :: len(threads)])
+        self._settled = here, len(threads)
+
+
 class Peak(NamedTuple):
     """GFLOP/s of single-precision products of square matrices on a number of threads, at the best of some sizes."""
 

@@ -12,7 +12,7 @@ import numpy as np
 
 SHORTEST_S = 0.005
 """A measurement repeats its callable until it takes about this long."""
-PAUSE_S = 0.002
+PAUSE_S = 0.01
 """Rest before each measurement: threads that wait for work by spinning give up."""
 LEAST_ROUNDS, MOST_ROUNDS = 9, 300
 
@@ -42,8 +42,9 @@ def repetitions(work: Callable[[], Any]) -> int:
 
 
 def measure(work: Callable[[], Any], calls: int) -> float:
-    """Seconds a call, after a rest."""
+    """Seconds a call, after a rest and a call that wakes whoever helps."""
     time.sleep(PAUSE_S)
+    work()
     began = time.perf_counter()
     for _ in range(calls):
         work()

@@ -53,15 +53,27 @@ class JaxOperators:
     def conv_transpose1d(
         self, x: Tensor, w: Tensor, b: Tensor, *, stride: int = 1, trim_right: int = 0
     ) -> tuple[Tensor, ...]:
-        """x (B, T, C) to y (B, N, O); w (C, O, K). Every ``stride`` taps are one group of shifted products."""
+        """x (B, T, C) to y (B, N, O); w (C, O, K). One matrix product, of what is shifted before or after it.
+
+        ``stride`` taps are a group, ``stride`` samples a row; group j of frame t goes to row t + j.
+        """
         (batch, frames, channels), (_, outputs, kernel) = x.shape, w.shape
-        groups = -(-kernel // stride)
+        samples, groups = (frames - 1) * stride + kernel - trim_right, -(-kernel // stride)
+        rows, zero = -(-samples // stride), np.float32(0)
         taps = self.np.pad(w, ((0, 0), (0, 0), (0, groups * stride - kernel)))
-        taps = taps.reshape(channels, outputs, groups, stride).transpose(0, 2, 3, 1).reshape(channels, -1)
-        products = (x.reshape(-1, channels) @ taps).reshape(batch, frames, groups, stride * outputs)
-        shifted = [self.np.pad(products[:, :, j], ((0, 0), (j, groups - 1 - j), (0, 0))) for j in range(groups)]
-        y = sum(shifted[1:], shifted[0]).reshape(batch, -1, outputs)
-        return (y[:, : (frames - 1) * stride + kernel - trim_right] + b,)
+        taps = taps.reshape(channels, outputs, groups, stride)
+
+        def shifted(frame: Tensor, j: int) -> Tensor:
+            return self.lax.pad(frame, zero, ((0, 0, 0), (j, rows - j - frames, 0), (0, 0, 0)))
+
+        if stride * outputs >= 2 * channels:
+            windows = self.np.concatenate([shifted(x, j) for j in range(groups)], 2).reshape(-1, groups * channels)
+            y = windows @ taps.transpose(2, 0, 3, 1).reshape(groups * channels, -1)
+        else:
+            products = x.reshape(-1, channels) @ taps.transpose(0, 2, 3, 1).reshape(channels, -1)
+            products = products.reshape(batch, frames, groups, -1)
+            y = sum(shifted(products[:, :, j], j) for j in range(groups))
+        return (y.reshape(batch, rows * stride, outputs)[:, :samples] + b,)
 
     def _recurrence(self, step: Callable[..., Any], back: Callable[..., Any], inputs: Callable[..., Any]) -> Any:
         """A scan over steps (T, B, G) from a state whose first part is h; w (H, G), b (G,). Returns y (T, B, H), state.

@@ -311,13 +311,14 @@ class TorchPeer:
         """The parameters after the step; to be read before the next one."""
         return {name: _array(value) for name, value in returned.params.items()}
 
-    def separation(self, params: Mapping[str, Array], mix: Array, config: LvbdConfig) -> Callable[[], Tensor]:
+    def separation(self, params: Mapping[str, Array], mix: Array, config: LvbdConfig) -> Callable[[], Array]:
         """Separation of mix (B, N) by the posterior's mean: est (B, P, N). Raises InputError on a configuration."""
         network, signal = self._network(params, config), self._tensor(mix)
 
-        def ready() -> Tensor:
+        def ready() -> Array:
             with self.torch.inference_mode():
-                return network.separate(signal)
+                est: Array = network.separate(signal).numpy()
+                return est
 
         ready()
         return ready
@@ -338,4 +339,5 @@ class TorchPeer:
 
 
 def _array(tensor: Tensor) -> Array:
-    return np.array(tensor.detach())
+    array: Array = tensor.detach().numpy().copy()
+    return array

@@ -31,6 +31,17 @@ def _sums(a, b, out):  # type: ignore[no-untyped-def]
             product(a[i, first:last].T, b[i, first:last], out, 1, out)
 
 
+@fast_kernel
+def _add_parts(parts, groups):  # type: ignore[no-untyped-def]
+    width = groups.shape[2]
+    for item in range(parts.shape[0]):
+        for i in range(parts.shape[2] // width):
+            for t in range(parts.shape[1]):
+                row, group = parts[item, t, i * width : (i + 1) * width], groups[item, t + i]
+                for n in range(width):
+                    group[n] += row[n]
+
+
 def rows_times(a: Array, b: Array, bias: Array | None = None, out: Array | None = None) -> Array:
     """a (B, M, K) of any strides @ b (K, N) + bias (N,), row for row: (B, M, N), in ``out`` where it is given.
 
@@ -71,8 +82,7 @@ def overlap_add(frames: Array, slices: Array, bias: Array | None = None) -> Arra
     if reach * width * frames.itemsize <= VECTOR:  # all slices fit into one vector of columns
         parts = rows_times(frames, slices.reshape(reach * width, channels).T)
         groups[:] = 0 if bias is None else bias
-        for i in range(reach):
-            groups[:, i : i + count] += parts[:, :, i * width : (i + 1) * width]
+        _add_parts(parts, groups)
         return groups
     inside = slice(0, 0)
     if count >= reach:

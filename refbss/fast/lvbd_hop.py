@@ -2,8 +2,7 @@
 
 The weights lie in one array in the order in which they are read, the state in another, and the kernel walks through
 both. A hop is a few frames of each convolution and one frame of everything else. A decoder layer's products with its
-kernel are kept until the frames that they reach are complete, so that each output is summed in the order of the fast
-conv_transpose1d.
+kernel are kept until all frames that reach an output are there; they are then added, the latest frame's first.
 """
 
 from __future__ import annotations

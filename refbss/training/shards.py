@@ -7,6 +7,7 @@ bit for bit for any number of workers. BLAS is held to one thread while a pool i
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from refbss.machine import cpus, keep_freed_memory
+from refbss.machine import Apart, cpus, keep_freed_memory
 from refbss.models.params import Params
 
 S = TypeVar("S")
@@ -28,7 +29,12 @@ Pool = Callable[[Callable[[Any], Any], Sequence[Any]], list[Any]]
 @contextmanager
 def team(count: int) -> Iterator[Callable[[Callable[[S], R], Sequence[S]], list[R]]]:
     """A function that maps over shards with ``count`` threads, in order; the calling thread is one of them."""
-    with ThreadPoolExecutor(max(1, count - 1)) as pool:
+    apart = Apart()
+
+    def begin() -> None:
+        apart.threads.append(threading.get_native_id())
+
+    with ThreadPoolExecutor(max(1, count - 1), initializer=begin) as pool:
 
         def run(work: Callable[[S], R], shards: Sequence[S]) -> list[R]:
             results: list[Any] = [None] * len(shards)
@@ -38,6 +44,7 @@ def team(count: int) -> Iterator[Callable[[Callable[[S], R], Sequence[S]], list[
                 while (number := next(numbers)) < len(shards):
                     results[number] = work(shards[number])
 
+            apart.settle()
             helpers = [pool.submit(take) for _ in range(min(count, len(shards)) - 1)]
             try:
                 take()

@@ -35,6 +35,26 @@ def test_results_keep_their_order() -> None:
     assert len({name for _, name in results}) > 1
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system has no affinity of threads")
+def test_helpers_stay_off_the_callers_processor() -> None:
+    home, caller = os.sched_getaffinity(0), threading.get_ident()
+
+    def allowed(_: int) -> tuple[int, set[int]]:
+        time.sleep(0.02)
+        return threading.get_ident(), os.sched_getaffinity(0)
+
+    for count in sorted({2, len(home), len(home) + 1} - {1}):
+        with workers(count) as pool:
+            for _ in range(2):  # the first round starts the threads, the second finds them settled
+                found = dict(pool(allowed, range(count)))
+        helpers = [cpus for thread, cpus in found.items() if thread != caller]
+        assert found[caller] == home and len(helpers) == count - 1
+        if count > len(home):
+            assert all(cpus == home for cpus in helpers)
+        else:
+            assert sum(map(len, helpers)) == len(home) - 1 == len(set().union(*helpers))
+
+
 def test_errors_come_through() -> None:
     with workers(2) as pool, pytest.raises(ZeroDivisionError):
         pool(lambda x: 1 / x, [1, 0])
