@@ -167,15 +167,22 @@ class Progress:
     """Progress on stderr: a bar that redraws itself on a terminal, else (or with TERM=dumb) a line every few seconds.
 
     ``with Progress("training", total=500) as progress: progress.update(12, "loss -3.1")``. ``total`` is None where
-    the end is not known. A line of its own goes through :meth:`say`, which does not tear the bar. ``quiet`` shows no
-    progress: of several ranks one speaks.
+    the end is not known; ``begun`` had been done before. A line of its own goes through :meth:`say`, which does not
+    tear the bar. ``quiet`` shows no progress: of several ranks one speaks.
     """
 
     def __init__(
-        self, label: str, total: float | None = None, *, stream: TextIO | None = None, quiet: bool = False
+        self,
+        label: str,
+        total: float | None = None,
+        *,
+        begun: float = 0.0,
+        stream: TextIO | None = None,
+        quiet: bool = False,
     ) -> None:
         self.label = label
         self.total = total
+        self._begun = begun
         self._quiet = quiet
         self._stream = sys.stderr if stream is None else stream
         self._terminal = self._stream.isatty() and os.environ.get("TERM") != "dumb"
@@ -228,8 +235,8 @@ class Progress:
             if bar:
                 parts.append("[" + "#" * int(20 * share) + "." * (20 - int(20 * share)) + "]")
             parts += [f"{self._done:g}/{self.total:g}", clock(elapsed)]
-            if 0.0 < share < 1.0:
-                parts.append(f"left {clock(elapsed * (1.0 - share) / share)}")
+            if self._begun < self._done < self.total:
+                parts.append(f"left {clock(elapsed * (self.total - self._done) / (self._done - self._begun))}")
         else:
             parts += [f"{self._done:g}", clock(elapsed)]
         return " ".join([*parts, self._note]).rstrip()

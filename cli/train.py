@@ -76,7 +76,7 @@ def train(
         what = f"Training {source} on {', '.join(folders)}{shared}"
         click.echo(f"{what}: {_length(trainer)}, run in {out}", err=True)
     try:
-        with Progress("train", trainer.steps, quiet=not ranks.first) as progress:
+        with Progress("train", trainer.steps, begun=trainer.step, quiet=not ranks.first) as progress:
 
             def report(step: Step, total: int | None) -> None:
                 progress.total = total

@@ -131,6 +131,14 @@ def test_off_a_terminal_lines_are_rare(hand: Clock) -> None:
     assert "\r" not in stream.getvalue() and "\x1b" not in stream.getvalue()
 
 
+def test_what_was_done_before_took_no_time(hand: Clock) -> None:
+    stream = io.StringIO()
+    with Progress("training", total=100, begun=80, stream=stream) as progress:
+        hand.now += 5.0
+        progress.update(90)
+    assert stream.getvalue() == "training 90/100 0:05 left 0:05\n"
+
+
 def test_on_a_terminal_one_line_is_redrawn(hand: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "60")
