@@ -77,3 +77,11 @@ def fast_kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     NaN and infinity keep their meaning: the flags that assume them away are not set.
     """
     return _compile(function, fast_cache_dir(), fastmath={"contract", "reassoc", "nsz", "arcp"})
+
+
+def ordered_kernel(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a kernel of ``refbss.fast`` in IEEE arithmetic, in the order written; fused only where it says so itself.
+
+    For what a whole signal and a hop compute alike: two kernels that write the same expressions get the same bits.
+    """
+    return _compile(function, fast_cache_dir())

@@ -6,6 +6,8 @@ from typing import Any
 
 from numba.extending import register_jitable
 
+from refbss.fast._sums import inner
+
 
 @register_jitable
 def write_block(
@@ -23,17 +25,16 @@ def write_block(
         zbar[d] = mu.dtype.type(0.0)
         qbar[d] = mu.dtype.type(0.0)
     for t in range(frames):
-        energy = mu.dtype.type(0.0)
-        for d in range(latent):
-            energy += mu[t, d] * mu[t, d]
-        energy /= mu.dtype.type(latent)
+        row = mu[t, :latent]
+        energy = inner(row, row) / mu.dtype.type(latent)
         e[t] = energy
         weight = energy / (energy + e0)
         a[t] = weight
         active += weight
         for d in range(latent):
-            zbar[d] += weight * mu[t, d]
-            qbar[d] += weight * mu[t, d] * mu[t, d]
+            weighted = weight * row[d]
+            zbar[d] += weighted
+            qbar[d] += weighted * row[d]
     total = active + delta
     share = one / total
     gain = active / mu.dtype.type(frames)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from refbss._jit import fast_kernel
+from refbss._jit import ordered_kernel
 from refbss._types import Array
 from refbss.fast._layout import frames_of
 from refbss.fast._tiles import VECTOR, product
@@ -13,7 +15,7 @@ _TERMS = 128
 """Rows of a sum over rows that are worked through at a time."""
 
 
-@fast_kernel
+@ordered_kernel
 def _rows(a, b, bias, keep, out):  # type: ignore[no-untyped-def]
     for i in range(a.shape[0]):
         if keep:
@@ -22,7 +24,7 @@ def _rows(a, b, bias, keep, out):  # type: ignore[no-untyped-def]
             product(a[i], b, bias, 0, out[i])
 
 
-@fast_kernel
+@ordered_kernel
 def _sums(a, b, out):  # type: ignore[no-untyped-def]
     rows = a.shape[1]
     for i in range(a.shape[0]):
@@ -31,7 +33,7 @@ def _sums(a, b, out):  # type: ignore[no-untyped-def]
             product(a[i, first:last].T, b[i, first:last], out, 1, out)
 
 
-@fast_kernel
+@ordered_kernel
 def _add_parts(parts, groups):  # type: ignore[no-untyped-def]
     width = groups.shape[2]
     for item in range(parts.shape[0]):
@@ -71,6 +73,17 @@ def sum_of_products(a: Array, b: Array) -> Array:
     return out
 
 
+def is_narrow(reach: int, width: int, dtype: Any) -> bool:
+    """Whether all slices of a kernel fit into one vector of columns."""
+    return reach * width * int(np.dtype(dtype).itemsize) <= VECTOR
+
+
+def stacked(slices: Array) -> Array:
+    """Slices (r, N, C) as one matrix (r C, N) for r frames that lie side by side, the earliest first."""
+    reach, width, channels = slices.shape
+    return np.ascontiguousarray(slices[::-1].transpose(0, 2, 1)).reshape(reach * channels, width)
+
+
 def overlap_add(frames: Array, slices: Array, bias: Array | None = None) -> Array:
     """Groups (B, T + r - 1, N): frame t of (B, T, C) adds its product with slice i of (r, N, C) to group t + i.
 
@@ -79,15 +92,14 @@ def overlap_add(frames: Array, slices: Array, bias: Array | None = None) -> Arra
     batch, count, channels = frames.shape
     reach, width, _ = slices.shape
     groups = np.empty((batch, count + reach - 1, width), dtype=frames.dtype)
-    if reach * width * frames.itemsize <= VECTOR:  # all slices fit into one vector of columns
+    if is_narrow(reach, width, frames.dtype):
         parts = rows_times(frames, slices.reshape(reach * width, channels).T)
         groups[:] = 0 if bias is None else bias
         _add_parts(parts, groups)
         return groups
     inside = slice(0, 0)
     if count >= reach:
-        stacked = slices[::-1].transpose(0, 2, 1).reshape(reach * channels, width)
-        rows_times(frames_of(frames, count - reach + 1, reach, 1), stacked, bias, groups[:, reach - 1 : count])
+        rows_times(frames_of(frames, count - reach + 1, reach, 1), stacked(slices), bias, groups[:, reach - 1 : count])
         inside = slice(reach - 1, count)
     for edge in (slice(0, inside.start), slice(inside.stop, count + reach - 1)):
         groups[:, edge] = 0 if bias is None else bias

@@ -37,7 +37,7 @@ _ROWS = 8 if VECTOR == 64 else 4
 """Rows of the largest tile; two vectors a row then fill half of the registers, or a little more."""
 
 
-class _Vectors:
+class Vectors:
     """Loads, stores and sums of one kind of vector in the code of a tile. Addresses are integers, strides bytes."""
 
     def __init__(self, builder: Any, size: int, count: int, remaining: Any) -> None:
@@ -96,6 +96,16 @@ class _Vectors:
         """a b + c, fused where the processor can."""
         return self.builder.call(self._function(f"llvm.fmuladd.{self.name}", self.type, [self.type] * 3), [a, b, c])
 
+    def over_lanes(self, vector: Any) -> Any:
+        """The sum of a vector's lanes: the upper half is added to the lower one, again and again."""
+        lanes = self.lanes
+        while lanes > 1:
+            lanes //= 2
+            places = [lanes + i if i < lanes else i for i in range(self.lanes)]
+            upper = ir.Constant(ir.VectorType(_I32, self.lanes), places)
+            vector = self.builder.fadd(vector, self.builder.shuffle_vector(vector, vector, upper))
+        return self.builder.extract_element(vector, ir.Constant(_I32, 0))
+
 
 def _tile(size: int, rows: int, vectors: int, whole: bool) -> Any:
     """An intrinsic for a number of rows and of vectors of columns, or as many of the columns as remain."""
@@ -106,7 +116,7 @@ def _tile(size: int, rows: int, vectors: int, whole: bool) -> Any:
 
         def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
             a, a_row, a_k, b, b_k, start, start_row, out, out_row, inner, remaining = arguments
-            v = _Vectors(builder, size, vectors, None if whole else remaining)
+            v = Vectors(builder, size, vectors, None if whole else remaining)
 
             def row(base: Any, stride: Any, number: int) -> Any:
                 return builder.add(base, builder.mul(stride, ir.Constant(_I64, number)))

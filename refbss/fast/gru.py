@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from refbss._jit import fast_kernel
+from refbss._jit import fast_kernel, ordered_kernel
 from refbss._types import Array
 from refbss.fast._elementary import sigmoid, tanh
 from refbss.fast._tiles import product
@@ -19,7 +19,7 @@ PIECE = 64
 """Frames of a piece: its gates of a few batch rows stay in the cache near the core."""
 
 
-@fast_kernel
+@ordered_kernel
 def _forward(x, w_ih_t, w_hh_t, b_ih, b_hh, h, y, gate_r, gate_z, gate_n, gate_a, inputs, sums):  # type: ignore[no-untyped-def]
     batch, frames, hidden = y.shape
     for first in range(0, frames, PIECE):

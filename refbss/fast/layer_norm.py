@@ -5,31 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from refbss._checks import check_arrays, check_cotangents, check_number
-from refbss._jit import fast_kernel
+from refbss._jit import fast_kernel, ordered_kernel
 from refbss._types import Array
+from refbss.fast._norm import normalise
 from refbss.ops.layer_norm import LayerNormCache, LayerNormGrads
 
 
-@fast_kernel
+@ordered_kernel
 def _forward(x, gamma, beta, eps, y, xhat, inverse):  # type: ignore[no-untyped-def]
-    rows, channels = x.shape
-    one = x.dtype.type(1.0)
-    share = x.dtype.type(1.0 / channels)
-    for i in range(rows):
-        total = x.dtype.type(0.0)
-        for c in range(channels):
-            total += x[i, c]
-        mean = total * share
-        total = x.dtype.type(0.0)
-        for c in range(channels):
-            d = x[i, c] - mean
-            total += d * d
-        inv = one / np.sqrt(total * share + eps)
-        inverse[i] = inv
-        for c in range(channels):
-            v = (x[i, c] - mean) * inv
-            xhat[i, c] = v
-            y[i, c] = v * gamma[c] + beta[c]
+    for i in range(x.shape[0]):
+        inverse[i] = normalise(x[i], gamma, beta, eps, xhat[i], y[i])
 
 
 @fast_kernel

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from refbss._jit import fast_kernel
+from refbss._jit import fast_kernel, ordered_kernel
 from refbss._types import Array
 from refbss.fast._elementary import sigmoid, tanh
 from refbss.fast._tiles import product
@@ -19,7 +19,7 @@ PIECE = 64
 """Frames of a piece: its gates of a few batch rows stay in the cache near the core."""
 
 
-@fast_kernel
+@ordered_kernel
 def _forward(  # type: ignore[no-untyped-def]
     x, w_ih_t, w_hh_t, bias, h, c, y, cell, gate_i, gate_f, gate_g, gate_o, inputs, sums
 ):

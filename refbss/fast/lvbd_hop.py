@@ -1,8 +1,8 @@
 """One hop of LVBD in one kernel: as refbss.models.lvbd_stream, at the price of reading the weights once.
 
 The weights lie in one array in the order in which they are read, the state in another, and the kernel walks through
-both. A hop is a few frames of each convolution and one frame of everything else. A decoder layer's products with its
-kernel are kept until all frames that reach an output are there; they are then added, the latest frame's first.
+both. A hop is a few frames of each convolution and one frame of everything else. It takes the same sums in the same
+order as the operators of the fast engine do on a whole signal, so that both agree bit for bit.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ import numpy as np
 from numba.extending import register_jitable
 from numpy.lib.stride_tricks import as_strided
 
-from refbss._jit import fast_kernel
+from refbss._jit import ordered_kernel
 from refbss._types import Array
 from refbss.fast._elementary import sigmoid, tanh
-from refbss.fast._layout import kernel_rows
+from refbss.fast._layout import kernel_rows, kernel_slices
 from refbss.fast._memory import write_block
-from refbss.fast._tiles import product
+from refbss.fast._norm import normalise
+from refbss.fast._products import is_narrow, stacked
+from refbss.fast._tiles import VECTOR, product
 
 LINE = 64
 """Arrays begin at multiples of this many numbers from a cache line."""
@@ -46,7 +48,7 @@ def _matrix(flat: Any, place: int, rows: int, columns: int) -> Any:
     return flat[place : place + rows * columns].reshape(rows, columns)
 
 
-@fast_kernel
+@ordered_kernel
 def _prelu(x, slope):  # type: ignore[no-untyped-def]
     for i in range(x.shape[0]):
         for c in range(x.shape[1]):
@@ -54,25 +56,7 @@ def _prelu(x, slope):  # type: ignore[no-untyped-def]
             x[i, c] = v if v > 0 else slope[c] * v
 
 
-@fast_kernel
-def _layer_norm(x, gamma, beta, eps, y, add):  # type: ignore[no-untyped-def]
-    """y = layer norm of x (C,), or with ``add`` y += that."""
-    one = x.dtype.type(1.0)
-    share = x.dtype.type(1.0 / x.shape[0])
-    total = x.dtype.type(0.0)
-    for c in range(x.shape[0]):
-        total += x[c]
-    mean = total * share
-    total = x.dtype.type(0.0)
-    for c in range(x.shape[0]):
-        total += (x[c] - mean) * (x[c] - mean)
-    inverse = one / np.sqrt(total * share + eps)
-    for c in range(x.shape[0]):
-        v = (x[c] - mean) * inverse * gamma[c] + beta[c]
-        y[c] = y[c] + v if add else v
-
-
-@fast_kernel
+@ordered_kernel
 def _gates(inputs, sums, h):  # type: ignore[no-untyped-def]
     hidden = h.shape[0]
     for j in range(hidden):
@@ -82,14 +66,14 @@ def _gates(inputs, sums, h):  # type: ignore[no-untyped-def]
         h[j] = n + z * (h[j] - n)
 
 
-@fast_kernel
+@ordered_kernel
 def _shift(flat, place, by, keep):  # type: ignore[no-untyped-def]
     """Move the ``keep`` numbers that begin ``by`` behind the place to it."""
     for i in range(keep):
         flat[place + i] = flat[place + by + i]
 
 
-@fast_kernel
+@ordered_kernel
 def _encode(w, s, weights, state, layers, samples, features):  # type: ignore[no-untyped-def]
     """Convolutions from ``samples`` to ``features`` (1, C). Returns where the next weights and states are."""
     width = weights.itemsize
@@ -119,15 +103,15 @@ def _encode(w, s, weights, state, layers, samples, features):  # type: ignore[no
     return w, s
 
 
-@fast_kernel
+@ordered_kernel
 def _recur(  # type: ignore[no-untyped-def]
-    w, s, weights, state, channels, sections, hidden, norm, residual, eps, g, inputs, sums, x
+    w, s, weights, state, channels, sections, hidden, norm, residual, eps, g, inputs, sums, xhat, normed, x
 ):
     """GRU sections from g (1, C), which ends as the last section's output; all outputs go to x one behind the other."""
     if norm:
         beta = _after(w, channels)
         row = g[0, :channels]
-        _layer_norm(row, weights[w : w + channels], weights[beta : beta + channels], eps, row, False)
+        normalise(row, weights[w : w + channels], weights[beta : beta + channels], eps, xhat[:channels], row)
         w = _after(beta, channels)
     for i in range(sections):
         h = _matrix(state, s, 1, hidden)
@@ -139,21 +123,21 @@ def _recur(  # type: ignore[no-untyped-def]
         product(g[:, :channels], w_in, b_in, 0, inputs)
         product(h, w_h, b_h, 0, sums)
         _gates(inputs[0], sums[0], h[0])
+        for j in range(hidden):
+            normed[j] = h[0, j]
         if norm:
             beta = _after(w, hidden)
-            gamma_row, beta_row = weights[w : w + hidden], weights[beta : beta + hidden]
-            _layer_norm(h[0], gamma_row, beta_row, eps, g[0], residual)
+            normalise(h[0], weights[w : w + hidden], weights[beta : beta + hidden], eps, xhat[:hidden], normed[:hidden])
             w = _after(beta, hidden)
-        else:
-            for j in range(hidden):
-                g[0, j] = g[0, j] + h[0, j] if residual else h[0, j]
+        for j in range(hidden):
+            g[0, j] = normed[j] + g[0, j] if residual else normed[j]
         for j in range(hidden):
             x[i * hidden + j] = g[0, j]
         channels = hidden
     return w, s
 
 
-@fast_kernel
+@ordered_kernel
 def _separate(  # type: ignore[no-untyped-def]
     w, s, weights, state, sources, latent, constants, block, memory, count, e0, delta, g, x, r, u, mean, e
 ):
@@ -195,50 +179,69 @@ def _separate(  # type: ignore[no-untyped-def]
     return w, s
 
 
-@fast_kernel
-def _decode(w, s, weights, state, layers, sources, z, zero, buffers, est):  # type: ignore[no-untyped-def]
-    """Transposed convolutions from z (P, D) to est (P, hop)."""
-    frames, last = 1, layers.shape[0] - 1
-    current = z
-    for i in range(last + 1):
-        inputs, outputs, taps, stride = layers[i, 0], layers[i, 1], layers[i, 2], layers[i, 3]
-        kept = (taps + stride - 1) // stride - 1
-        width = taps * outputs
-        kernel, w = _matrix(weights, w, inputs, width), _after(w, inputs * width)
-        bias, w = weights[w : w + outputs], _after(w, outputs)
-        row = sources * width
-        parts = _matrix(state, s, (kept + frames) * sources, width)
-        fresh = parts[kept * sources :]
-        product(current, kernel, zero[:, :width], 0, fresh)
-        y = _matrix(buffers[i % 2], 0, frames * stride * sources, outputs)
-        for t in range(frames):
-            for k in range(stride):
+@ordered_kernel
+def _decode(w, s, weights, state, layers, sources, z, zero, windows, buffers, est):  # type: ignore[no-untyped-def]
+    """Transposed convolutions from z (P, D) to est (P, hop).
+
+    ``current`` has a row for each frame and source, and in it the samples that the frame became, one behind the other.
+    A layer keeps of every source its last input frames, or, where it is narrow, their products.
+    """
+    frames, each, current = 1, 1, z
+    for i in range(layers.shape[0]):
+        inputs, outputs, reach, stride, narrow = layers[i]
+        kept, width = reach - 1, stride * outputs
+        row = reach * width if narrow else inputs
+        kernel = _matrix(weights, w, inputs, row) if narrow else _matrix(weights, w, reach * inputs, width)
+        w = _after(w, kernel.size)
+        bias, w = _matrix(weights, w, 1, width), _after(w, width)
+        past = state[s : s + sources * (kept + frames) * row].reshape(sources, kept + frames, row)
+        y = _matrix(buffers[i % 2], 0, frames * sources, width)
+        if narrow:
+            rows = _matrix(windows[0], 0, frames * sources, inputs)
+            fresh = _matrix(windows[1], 0, frames * sources, row)
+            for f in range(frames):
                 for p in range(sources):
-                    out = y[(t * stride + k) * sources + p]
-                    for o in range(outputs):
-                        out[o] = bias[o]
-                    for back in range(kept + 1):
-                        tap = back * stride + k
-                        if tap < taps:
-                            part = parts[(kept + t - back) * sources + p, tap * outputs : (tap + 1) * outputs]
-                            for o in range(outputs):
-                                out[o] += part[o]
-        _shift(state, s, frames * row, kept * row)
-        s = _after(s, (kept + frames) * row)
-        frames *= stride
-        if i < last:
-            _prelu(y, weights[w : w + outputs])
+                    for c in range(inputs):
+                        rows[f * sources + p, c] = current[f // each * sources + p, f % each * inputs + c]
+            product(rows, kernel, zero[:, :row], 0, fresh)
+            for f in range(frames):
+                for p in range(sources):
+                    for n in range(row):
+                        past[p, kept + f, n] = fresh[f * sources + p, n]
+                    for n in range(width):
+                        y[f * sources + p, n] = bias[0, n]
+                    for back in range(reach):
+                        for n in range(width):
+                            y[f * sources + p, n] += past[p, kept + f - back, back * width + n]
+        else:
+            rows = _matrix(windows[0], 0, frames * sources, reach * inputs)
+            for p in range(sources):
+                for f in range(frames):
+                    for c in range(inputs):
+                        past[p, kept + f, c] = current[f // each * sources + p, f % each * inputs + c]
+                for f in range(frames):
+                    for k in range(reach):
+                        for c in range(inputs):
+                            rows[f * sources + p, k * inputs + c] = past[p, f + k, c]
+            product(rows, kernel, bias, 0, y)
+        for p in range(sources):
+            for f in range(kept):
+                for n in range(row):
+                    past[p, f, n] = past[p, frames + f, n]
+        s = _after(s, past.size)
+        if i + 1 < layers.shape[0]:
+            _prelu(y.reshape(frames * sources * stride, outputs), weights[w : w + outputs])
             w = _after(w, outputs)
-        current = y
+        current, each, frames = y, stride, frames * stride
     for n in range(frames):
         for p in range(sources):
-            est[p, n] = current[n * sources + p, 0]
+            est[p, n] = current[n // each * sources + p, n % each]
 
 
-@fast_kernel
+@ordered_kernel
 def _hop(  # type: ignore[no-untyped-def]
     weights, state, count, convs, decoders, sizes, norm, residual, concat, memory, eps, e0, delta, samples, est,
-    features, g, x, gates, r, u, mean, e, zero, buffers,
+    features, g, x, xhat, normed, gates, r, u, mean, e, zero, windows, buffers,
 ):  # fmt: skip
     sections, hidden, sources, latent, constants, block = sizes
     w, s = _encode(0, 0, weights, state, convs, samples, features)
@@ -250,8 +253,9 @@ def _hop(  # type: ignore[no-untyped-def]
     if concat:
         first = channels
     w, s = _recur(
-        w, s, weights, state, channels, sections, hidden, norm, residual, eps, g, gates[:1], gates[1:], x[first:]
-    )
+        w, s, weights, state, channels, sections, hidden, norm, residual, eps, g, gates[:1], gates[1:], xhat, normed,
+        x[first:],
+    )  # fmt: skip
     w, s = _separate(
         w,
         s,
@@ -274,7 +278,7 @@ def _hop(  # type: ignore[no-untyped-def]
     )
     mus = state[s - _after(0, block * sources * latent) :][: block * sources * latent]
     z = _matrix(mus, count * sources * latent, sources, latent)
-    _decode(w, s, weights, state, decoders, sources, z, zero, buffers, est)
+    _decode(w, s, weights, state, decoders, sources, z, zero, windows, buffers, est)
 
 
 class FusedHop:
@@ -294,23 +298,25 @@ class FusedHop:
         inputs = [1, *config.conv_channels[:-1]]
         convs = list(zip(inputs, config.conv_channels, config.conv_kernels, config.conv_strides, strict=True))
         self.hop, self.block, self._count = config.hop, config.block, 0
-        self.weights = flat(_weights(params, config, len(decoder)), dtype)
-        self._initial = flat(_states(config, convs, decoder, initial), dtype)
+        layers = [_layer(*shape, dtype) for shape in decoder]
+        self.weights = flat(_weights(params, config, layers), dtype)
+        self._initial = flat(_states(config, convs, layers, initial), dtype)
         self.state = self._initial.copy()
         channels, hidden, latent, sources = config.channels, config.gru_hidden, config.latent, config.sources
         sizes = (config.gru_sections, hidden, sources, latent, config.time_constants, config.block)
         scalars = [dtype.type(value) for value in (config.norm_eps, config.e0, config.delta)]
         flags = (config.norm, config.residual, config.concat_conv, config.memory)
-        self._fixed = (np.array(convs), np.array(decoder), sizes, *flags, *scalars)
-        widest = max(outputs * kernel for _, outputs, kernel, _ in decoder)
-        frames, room = 1, 0
-        for _, outputs, _, stride in decoder:
-            frames *= stride
-            room = max(room, frames * sources * outputs)
+        self._fixed = (np.array(convs), np.array(layers), sizes, *flags, *scalars)
+        count, room, width = 1, 0, 0
+        for into, outputs, reach, stride, _ in layers:
+            width = max(width, count * sources * reach * max(into, stride * outputs))
+            count *= stride
+            room = max(room, count * sources * outputs)
+        widest = max(hidden, convs[-1][1])
         shapes = (
-            (1, convs[-1][1]), (1, max(hidden, convs[-1][1])), (channels,), (2, 3 * hidden),
+            (1, convs[-1][1]), (1, widest), (channels,), (widest,), (widest,), (2, 3 * hidden),
             (sources, 2 * config.time_constants * latent), (sources, channels), (2, latent),
-            (config.block + 2, max(latent, config.block)), (1, widest), (2, room),
+            (config.block + 2, max(latent, config.block)), (1, VECTOR), (2, width), (2, room),
         )  # fmt: skip
         self._scratch = [np.zeros(shape, dtype) for shape in shapes]
 
@@ -327,7 +333,13 @@ class FusedHop:
         return est
 
 
-def _weights(params: dict[str, Array], config: Any, decoders: int) -> list[Array]:
+def _layer(inputs: int, outputs: int, taps: int, stride: int, dtype: Any) -> tuple[int, int, int, int, bool]:
+    """A decoder layer for the kernel: channels in and out, frames that reach an output, stride, is it narrow."""
+    reach = -(-taps // stride)
+    return inputs, outputs, reach, stride, is_narrow(reach, stride * outputs, dtype)
+
+
+def _weights(params: dict[str, Array], config: Any, layers: list[tuple[int, int, int, int, bool]]) -> list[Array]:
     """The parameters in the order in which the kernel reads them, as the matrices that it multiplies with."""
     parts = []
     for i in range(len(config.conv_strides)):
@@ -349,10 +361,11 @@ def _weights(params: dict[str, Array], config: Any, decoders: int) -> list[Array
         parts += [params["separator.memory.weight"].T, 1 / (1 + np.exp(-params["memory.theta"]))]
     else:
         parts += [np.zeros((2 * config.time_constants * latent, config.channels)), np.zeros(config.time_constants)]
-    for i in range(decoders):
-        parts += [params[f"decoder.conv.{i}.weight"].transpose(0, 2, 1), params[f"decoder.conv.{i}.bias"]]
-        if i < decoders - 1:
-            outputs = params[f"decoder.conv.{i}.weight"].shape[1]
+    for i, (inputs, outputs, _, stride, narrow) in enumerate(layers):
+        slices = kernel_slices(params[f"decoder.conv.{i}.weight"], stride)
+        parts.append(slices.reshape(-1, inputs).T if narrow else stacked(slices))
+        parts.append(np.tile(params[f"decoder.conv.{i}.bias"], stride))
+        if i < len(layers) - 1:
             parts.append(np.broadcast_to(params[f"decoder.act.{i}.weight"], (outputs,)))
     return parts
 
@@ -360,7 +373,7 @@ def _weights(params: dict[str, Array], config: Any, decoders: int) -> list[Array
 def _states(
     config: Any,
     convs: list[tuple[int, int, int, int]],
-    decoder: list[tuple[int, int, int, int]],
+    layers: list[tuple[int, int, int, int, bool]],
     initial: tuple[Array, Array],
 ) -> list[Array]:
     """The state before the first sample, in the order in which the kernel walks through it."""
@@ -371,8 +384,8 @@ def _states(
     parts += [np.zeros(config.gru_hidden)] * config.gru_sections
     parts += initial
     parts += [np.zeros((config.sources, config.channels)), np.zeros((config.block, config.sources, config.latent))]
-    for _, outputs, kernel, stride in decoder:
-        kept = -(-kernel // stride) - 1
-        parts.append(np.zeros((kept + frames, config.sources, kernel * outputs)))
+    for inputs, outputs, reach, stride, narrow in layers:
+        row = reach * stride * outputs if narrow else inputs
+        parts.append(np.zeros((config.sources, reach - 1 + frames, row)))
         frames *= stride
     return parts

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from refbss._checks import check_arrays, check_cotangents, check_number
-from refbss._jit import fast_kernel
+from refbss._jit import fast_kernel, ordered_kernel
 from refbss._types import Array
 from refbss.fast._memory import write_block, write_block_backward
 from refbss.ops.memory_bank import MemoryWriteGrads
@@ -27,7 +27,7 @@ class FastMemoryWriteCache(NamedTuple):
     e0: float
 
 
-@fast_kernel
+@ordered_kernel
 def _write(m, q, mu, eta, e0, delta, after, e, a, total, mean):  # type: ignore[no-untyped-def]
     for i in range(mu.shape[0]):
         for p in range(mu.shape[1]):

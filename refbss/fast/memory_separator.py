@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refbss._jit import fast_kernel
+from refbss._jit import fast_kernel, ordered_kernel
 from refbss._types import Array
 from refbss.fast._elementary import sigmoid
 from refbss.fast._memory import write_block, write_block_backward
@@ -49,7 +49,7 @@ class FastMemorySeparatorCache(NamedTuple):
     truncate: int
 
 
-@fast_kernel
+@ordered_kernel
 def _forward(  # type: ignore[no-untyped-def]
     x, g, a, c, read, v, b, eta, block, e0, delta, memory, w, y, states, e, active, total, mean, r, s, u
 ):

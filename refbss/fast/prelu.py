@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from refbss._checks import check_cotangents
-from refbss._jit import fast_kernel
+from refbss._jit import fast_kernel, ordered_kernel
 from refbss._types import Array
 from refbss.fast._layout import channels_first, channels_last
 from refbss.ops.prelu import PreluCache, PreluGrads, check_prelu
 
 
-@fast_kernel
+@ordered_kernel
 def _forward(x, a, y):  # type: ignore[no-untyped-def]
     for i in range(x.shape[0]):
         for c in range(x.shape[1]):
