@@ -37,9 +37,12 @@ def user_cache_dir() -> Path:
 
 @cache
 def _shared_modules() -> str:
-    """Name of the folder for what calls the private modules of ``refbss.fast``: holds their checksum."""
+    """Name of the folder for what calls the private modules of ``refbss.fast``: holds their checksum, and this one's.
+
+    Numba's cache looks neither at what a kernel calls in other files nor at the flags that it is compiled with.
+    """
     checksum = 0
-    for path in sorted((PACKAGE_DIR / "fast").glob("_*.py")):
+    for path in (Path(__file__), *sorted((PACKAGE_DIR / "fast").glob("_*.py"))):
         checksum = zlib.crc32(path.read_bytes(), checksum)
     return f"shared-{checksum:08x}"
 
