@@ -1,1 +1,1 @@
-"""Recordings, mixtures made on the fly, noise, the shipped voices and fixed evaluation sets."""
+"""Recordings and mixtures, made on the fly or ready made, noise, the shipped voices and fixed evaluation sets."""

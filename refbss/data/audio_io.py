@@ -28,10 +28,25 @@ SUFFIXES = (".wav", ".flac", ".aif", ".aiff", ".ogg")
 SUBTYPES = {"WAV": ("FLOAT", "DOUBLE", "PCM_16", "PCM_24", "PCM_32"), "FLAC": ("PCM_24", "PCM_16")}
 """Sample formats that can be written; the first of each container is its default."""
 
+AT_ONCE = 2**22
+"""Samples that memory is taken for at once: more only when the file has given so many. A header can say anything."""
+
 BITS = {"PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 _UNKNOWN_SIZE = 0x7FFFF000  # writers to a pipe put this, 0x7FFFFFFF or 0xFFFFFFFF where the length is not known
 _UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's count for a FLAC stream whose header leaves the length open
 _LARGEST_WAV = 2**32 - 2**16
+
+
+def audio_files(folder: Path, *, deep: bool) -> list[Path]:
+    """Audio files of a folder, sorted by name; names that begin with a dot are left out."""
+    found = folder.rglob("*") if deep else folder.iterdir()
+    return sorted(
+        path
+        for path in found
+        if path.suffix.lower() in SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
+    )
 
 
 def path_kind(path: Path) -> str:
@@ -99,9 +114,9 @@ def _open(path: Path) -> soundfile.SoundFile:
 class AudioReader:
     """An audio file read block by block in constant memory; a context manager.
 
-    ``rate_hz``, ``channels`` and ``frames`` come from the header. Raises InputError: the file is missing, empty,
-    truncated, no audio, of unknown length, of a rate above HIGHEST_HZ or holds no samples; and, while reading, where
-    a sample is not finite or the stream breaks.
+    ``rate_hz``, ``channels``, ``frames`` and ``subtype`` (PCM_16, FLOAT, ..) come from the header. Raises InputError:
+    the file is missing, empty, truncated, no audio, of unknown length, of a rate above HIGHEST_HZ or holds no samples;
+    and, while reading, where a sample is not finite or the stream breaks.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -110,6 +125,7 @@ class AudioReader:
         self.rate_hz: int = self._file.samplerate
         self.channels: int = self._file.channels
         self.frames: int = self._file.frames
+        self.subtype: str = self._file.subtype
         self.position = 0
         fault = self._fault()
         if fault:
@@ -139,7 +155,11 @@ class AudioReader:
 
     def read(self, frames: int, dtype: str = "float32") -> Array:
         """The next ``frames`` frames, shape (channels, n); fewer at the end of the file, n = 0 past it."""
-        wanted = min(frames, self.frames - self.position)
+        wanted, most = min(frames, self.frames - self.position), max(1, AT_ONCE // self.channels)
+        pieces = [self._piece(min(most, wanted - done), dtype) for done in range(0, wanted, most)]
+        return np.concatenate(pieces, axis=1) if len(pieces) > 1 else (pieces or [self._piece(0, dtype)])[0]
+
+    def _piece(self, wanted: int, dtype: str) -> Array:
         try:
             block: Array = self._file.read(wanted, dtype=dtype, always_2d=True).T
         except soundfile.LibsndfileError as error:

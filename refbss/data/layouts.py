@@ -18,7 +18,6 @@ pins a split for good. [ours]
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import re
 from collections import defaultdict
@@ -27,14 +26,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from refbss._checks import InputError, check_choice
-from refbss.data.audio_io import SUFFIXES, AudioReader, path_kind
+from refbss.data.audio_io import AudioReader, audio_files, path_kind
+from refbss.data.corpora.registry import recognise
+from refbss.data.splits import SPLITS, VALIDATION_OF_TRAIN, first_by_hash
 
-SPLITS = ("train", "validation", "test")
-SET_MANIFEST, SET_KIND = "manifest.json", "refbss evaluation set"
 EMBEDDED = "embedded"
 EMBEDDED_DIR = Path(__file__).resolve().parent / "embedded"
 FSDD_NAME = re.compile(r"(\d)_([^_]+)_(\d+)")
-VALIDATION_OF_TRAIN = 0.08
 SHARE_OF_ALL = 0.1
 
 
@@ -108,18 +106,6 @@ class Listing:
     layout: str
     entries: tuple[Entry, ...]
     ignored: tuple[Path, ...] = ()
-
-
-def audio_files(folder: Path, *, deep: bool) -> list[Path]:
-    """Audio files of a folder, sorted by name; names that begin with a dot are left out."""
-    found = folder.rglob("*") if deep else folder.iterdir()
-    return sorted(
-        path
-        for path in found
-        if path.suffix.lower() in SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-    )
 
 
 def _listing_embedded() -> Listing:
@@ -219,23 +205,17 @@ def _listing_folders(root: Path) -> Listing | None:
     return Listing(root.resolve().name, "splits" if split else "speakers", tuple(entries), tuple(ignored))
 
 
-def _is_set(root: Path) -> bool:
-    try:
-        return SET_KIND in (root / SET_MANIFEST).read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False
-
-
 def _listing_files(root: Path) -> Listing:
     """Recognise a folder without a manifest by its files and folders."""
-    if _is_set(root):
-        raise InputError(f"{root}: is an evaluation set (mixtures and their sources), wanted a folder of recordings")
+    mixtures = recognise(root)
+    if mixtures is not None:
+        raise InputError(f"{root}: holds mixtures ready made (layout {mixtures.layout}), wanted a folder of recordings")
     digits, folders = _listing_fsdd(root), _listing_folders(root)
     found = digits or folders
     if found is None:
         raise InputError(
             f"{root}: holds no recordings in a layout that is known, wanted files named digit_speaker_index.wav, "
-            "one folder a speaker (perhaps within train, validation and test), or manifest.csv"
+            "one folder a speaker (perhaps within train, validation and test), manifest.csv, or mixtures ready made"
         )
     if digits and folders:
         place = digits.entries[0].path.parent
@@ -266,22 +246,13 @@ def listing(path: str | Path) -> Listing:
     return replace(found, entries=tuple(sorted(found.entries, key=lambda entry: entry.id)))
 
 
-def _hash(text: str) -> bytes:
-    """SHA-256 of a text. An id can be a file name that is not UTF-8: its bytes count as they are."""
-    return hashlib.sha256(text.encode(errors="surrogateescape")).digest()
-
-
 def _carve(entries: list[Entry], source: str | None, target: str, share: float) -> list[Entry]:
     """Give the split ``target`` to a share of each speaker's entries of split ``source``, first hashes first."""
-    pools: dict[str, list[Entry]] = defaultdict(list)
+    pools: dict[str, list[str]] = defaultdict(list)
     for entry in entries:
         if entry.split == source:
-            pools[entry.speaker].append(entry)
-    taken: set[str] = set()
-    for pool in pools.values():
-        pool.sort(key=lambda entry: _hash(f"{target}/{entry.id}"))
-        count = max(1, round(share * len(pool))) if len(pool) > 2 else 0
-        taken.update(entry.id for entry in pool[:count])
+            pools[entry.speaker].append(entry.id)
+    taken = frozenset[str]().union(*(first_by_hash(pool, target, share) for pool in pools.values()))
     return [replace(entry, split=target) if entry.id in taken else entry for entry in entries]
 
 

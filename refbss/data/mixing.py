@@ -32,12 +32,12 @@ import numpy as np
 from refbss._checks import InputError, check_integer, check_number
 from refbss._types import Array
 from refbss.data import noise as noises
-from refbss.data.layouts import SPLITS, Corpus
+from refbss.data.bounds import MOST_SAMPLES, MOST_SOURCES
+from refbss.data.layouts import Corpus
 from refbss.data.resampling import check_rate
 from refbss.data.speech import SpeechPool
+from refbss.data.splits import SPLITS
 
-MOST_SOURCES = 240
-MOST_SAMPLES = 2**31
 BOUNDS = {"pauses_s": (0, 1e6), "level_dbfs": (-200, 0), "silence_s": (0, 1e6), "snr_db": (-200, 200)}
 """Bounds of the ranges of MixConfig. 200 dB keeps every signal far from the ends of float32."""
 PEAK = 0.99
@@ -169,6 +169,19 @@ def generator(seed: int, split: str, epoch: int, index: int, purpose: int) -> np
     return np.random.Generator(np.random.Philox(key=key, counter=np.array([0, 0, index, epoch], np.uint64)))
 
 
+def level_gain(mix: Array, parts: Sequence[Array], level_dbfs: float) -> tuple[float, float] | None:
+    """The gain that brings a mixture (N,) to an RMS level, or less where a peak would pass 0.99, and the level it gets.
+
+    ``parts`` are the signals whose peaks count beside the mixture's. None for silence.
+    """
+    rms = math.sqrt(float(np.mean(mix**2)))
+    if rms == 0.0:
+        return None
+    peak = max(float(np.abs(signal).max()) for signal in (mix, *parts))
+    gain = min(10 ** (level_dbfs / 20) / rms, PEAK / peak)
+    return gain, 20 * math.log10(gain * rms)
+
+
 class Mixer:
     """Makes mixtures of one split of some corpora.
 
@@ -285,13 +298,10 @@ class Mixer:
 
     def _level(self, sources: Array, noise: Array, rng: np.random.Generator) -> float | None:
         """Scale sources and noise in place; returns the RMS level of the mixture in dBFS, None when it is silent."""
-        wanted = 10 ** (float(rng.uniform(*self.config.level_dbfs)) / 20)
-        mix = mixture_of(sources, noise)
-        rms = math.sqrt(float(np.mean(mix**2)))
-        if rms == 0.0:
+        found = level_gain(mixture_of(sources, noise), (sources, noise), float(rng.uniform(*self.config.level_dbfs)))
+        if found is None:
             return None
-        peak = max(float(np.abs(signal).max()) for signal in (mix, sources, noise))
-        gain = min(wanted / rms, PEAK / peak)
+        gain, level = found
         sources *= gain
         noise *= gain
-        return 20 * math.log10(gain * rms)
+        return level

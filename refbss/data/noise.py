@@ -14,10 +14,10 @@ import numpy as np
 
 from refbss._checks import InputError
 from refbss._types import Array
-from refbss.data.audio_io import AudioReader, path_kind, read_audio, resample
-from refbss.data.layouts import SPLITS, audio_files
+from refbss.data.audio_io import AudioReader, audio_files, path_kind, read_audio, resample
 from refbss.data.resampling import ratio
 from refbss.data.speech import SpeechPool
+from refbss.data.splits import SPLITS
 
 KINDS = ("white", "pink", "speech", "babble")
 PINK_FLOOR_HZ = 20.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,20 +12,10 @@ import numpy as np
 from refbss._checks import InputError, NotFiniteError
 from refbss._types import Array
 from refbss.data.audio_io import read_audio
-from refbss.data.layouts import SPLITS, Entry, listing, with_splits
+from refbss.data.layouts import Entry, listing, with_splits
+from refbss.data.problems import Problem, Progress
 from refbss.data.speech import SILENT_PEAK
-
-Progress = Callable[[int, int], None]
-"""Called with how many are done and how many there are."""
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something wrong with a file or folder. The message is a line that names it."""
-
-    kind: str
-    path: Path
-    message: str
+from refbss.data.splits import SPLITS
 
 
 @dataclass

@@ -84,7 +84,8 @@ def test_mix_then_verify(capsys: Capture, tmp_path: Path, fmt: str) -> None:
     assert "mixing" in err
     assert {path.name for path in out_dir.iterdir()} == {"mix", "s1", "s2", "s3", "noise", "manifest.json"}
     code, out, _ = run(capsys, "verify", out_dir)
-    assert (code, out) == (0, f"{out_dir}: 3 items, 15 files, 8000 Hz\nproblems: none\n")
+    sums = "sums: 3 of 3 mixtures held against their parts"
+    assert (code, out) == (0, f"{out_dir}: 3 items, 15 files, 8000 Hz\n{sums}\nproblems: none\n")
 
     path = out_dir / "mix" / f"s4e0i000001.{fmt}"
     x, rate_hz = read_audio(path, dtype="float64")
@@ -92,7 +93,7 @@ def test_mix_then_verify(capsys: Capture, tmp_path: Path, fmt: str) -> None:
     write_audio(path, x, rate_hz)
     code, out, _ = run(capsys, "verify", out_dir)
     assert code == 1
-    assert out.splitlines()[1] == "problems: 2"
+    assert out.splitlines()[2] == "problems: 2"
     code, out, _ = run(capsys, "verify", out_dir, "--json")
     result = as_json(out)
     assert (code, result["ok"]) == (1, False)
@@ -162,7 +163,7 @@ def test_mix_as_json_with_every_option(capsys: Capture, tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["scan", "gone"], "gone: no such folder, wanted a folder of recordings, a CSV manifest or 'embedded'"),
-        (["verify", "gone"], "gone/manifest.json: no such file, wanted a set made by `refbss data mix`"),
+        (["verify", "gone"], "gone: no such folder, wanted mixtures ready made in one of refbss, wsj0-mix, wham, "),
         (["mix", "--data", "gone", "--out", "x"], "gone: no such folder"),
         (["mix", "--out", "x"], "Missing option '--data'"),
         (["mix", "--data", "embedded", "--out", "x", "--sources", 11], "Mixer: split 'test' has 10 speakers, wanted"),

@@ -157,7 +157,9 @@ def test_two_layouts_at_once_are_refused(tones: Tones) -> None:
 
 def test_an_evaluation_set_is_no_corpus(voices: Corpus, tmp_path: Path) -> None:
     root = write_set(Mixer([voices], MixConfig(seconds=0.1), seed=1, split="test"), 1, tmp_path / "set")
-    with pytest.raises(InputError, match=r"set: is an evaluation set .*, wanted a folder of recordings"):
+    with pytest.raises(
+        InputError, match=r"set: holds mixtures ready made \(layout refbss\), wanted a folder of record"
+    ):
         open_corpus(root)
 
 

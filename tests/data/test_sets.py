@@ -17,7 +17,10 @@ from refbss import InputError
 from refbss.data.audio_io import read_audio, write_audio
 from refbss.data.layouts import Corpus
 from refbss.data.mixing import MixConfig, Mixer
-from refbss.data.sets import check_new, read_set, verify_set, write_set
+from refbss.data.mixtures import open_mixtures
+from refbss.data.new_folder import check_new
+from refbss.data.sets import write_set
+from refbss.data.verify import verify
 
 N = 4
 
@@ -61,7 +64,7 @@ def first(root: Path, name: str) -> Path:
 
 
 def test_a_set_is_the_mixers_items(original: Path, mixer: Mixer) -> None:
-    found = read_set(original)
+    found = open_mixtures(original)
     assert (len(found), found.rate_hz, found.sources) == (N, 8000, 2)
     tolerance = 0.0 if original.name == "wav" else 2**-24 * 1.001
     kinds = set()
@@ -74,8 +77,8 @@ def test_a_set_is_the_mixers_items(original: Path, mixer: Mixer) -> None:
             np.testing.assert_allclose(got, getattr(made, name), rtol=0, atol=tolerance)
         kinds.add(item.clean)
     assert kinds == {True, False}
-    report = verify_set(original)
-    assert (report.items, report.rate_hz, report.problems) == (N, 8000, ())
+    report = verify(original)
+    assert (report.items, report.sums, set(report.rates_hz), report.problems) == (N, N, {8000}, ())
 
 
 def test_layout_on_disk(original: Path) -> None:
@@ -101,11 +104,11 @@ def test_the_same_arguments_give_the_same_bytes(original: Path, mixer: Mixer, tm
 
 def test_a_set_may_move(copy: Path) -> None:
     moved = copy.rename(copy.with_name("moved"))
-    assert verify_set(moved).problems == ()
+    assert verify(moved).problems == ()
 
 
 def kinds(root: Path) -> list[str]:
-    return [problem.kind for problem in verify_set(root).problems]
+    return [problem.kind for problem in verify(root).problems]
 
 
 @pytest.mark.parametrize("name", ["mix", "s1", "s2"])
@@ -117,7 +120,7 @@ def test_one_changed_sample_is_found(copy: Path, name: str) -> None:
     write_audio(path, x, rate_hz)
     assert kinds(copy) == ["hash", "sum"]
     rehash(copy, name)
-    report = verify_set(copy)
+    report = verify(copy)
     assert [problem.kind for problem in report.problems] == ["sum"]
     assert re.search(r"differs from the sum of its parts by 1(\.0\d)?e-05 at frame 100", report.problems[0].message)
 
@@ -126,7 +129,7 @@ def test_another_rate_is_found(copy: Path) -> None:
     path = first(copy, "s1")
     write_audio(path, read_audio(path)[0], 16000)
     rehash(copy, "s1")
-    report = verify_set(copy)
+    report = verify(copy)
     assert [problem.kind for problem in report.problems] == ["rate"]
     assert report.problems[0].message.endswith("has 16000 Hz, wanted 8000")
 
@@ -154,7 +157,7 @@ def test_clipping_is_found(copy: Path) -> None:
     first(copy, "noise").unlink()
     edit(copy, lambda manifest: manifest["items"][0]["files"].pop("noise"))
     edit(copy, lambda manifest: manifest["items"][0].update(clean=True))
-    assert kinds(copy) == ["clip", "clip"]
+    assert kinds(copy) == ["clip", "clip", "silent"]
 
 
 def test_missing_extra_and_broken_files_are_found(copy: Path) -> None:
@@ -162,7 +165,7 @@ def test_missing_extra_and_broken_files_are_found(copy: Path) -> None:
     (copy / "s1" / "stray.txt").write_text("not ours")
     path = first(copy, "s2")
     path.write_bytes(path.read_bytes()[:1000])
-    report = verify_set(copy)
+    report = verify(copy)
     assert [problem.kind for problem in report.problems] == ["missing", "hash", "unreadable", "extra"]
     assert all(str(problem.path) in problem.message for problem in report.problems)
 
@@ -170,14 +173,14 @@ def test_missing_extra_and_broken_files_are_found(copy: Path) -> None:
 def test_reading_a_damaged_set_stops(copy: Path) -> None:
     path = first(copy, "s1")
     write_audio(path, np.zeros(7), 8000)
-    with pytest.raises(InputError, match=r"has shape \(1, 7\) at 8000 Hz, the manifest says \(1, 4000\) at 8000 Hz"):
-        list(read_set(copy))
+    with pytest.raises(InputError, match=r"has 7 samples, wanted 4000 as .*mix.* has"):
+        list(open_mixtures(copy))
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: m.update(kind="other"), "is not the manifest of a refbss evaluation set, version 1"),
+        (lambda m: m.update(version=2), "is not the manifest of a refbss evaluation set, version 1"),
         (lambda m: m.pop("items"), r"is damaged \(KeyError: 'items'\)"),
         (lambda m: m.update(rate_hz="8000"), "rate_hz is '8000', wanted an integer"),
         (lambda m: m.update(items=[1]), r"is damaged \(TypeError"),
@@ -206,20 +209,26 @@ def test_reading_a_damaged_set_stops(copy: Path) -> None:
 def test_manifests_that_are_refused(copy: Path, change: Callable[[dict[str, Any]], None], message: str) -> None:
     edit(copy, change)
     with pytest.raises(InputError, match=rf"manifest\.json: .*{message}|manifest\.json: {message}"):
-        verify_set(copy)
+        verify(copy)
 
 
 def test_no_manifest(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"manifest\.json: no such file, wanted a set made by `refbss data mix`"):
-        read_set(tmp_path)
-    (tmp_path / "manifest.json").write_text("{")
-    with pytest.raises(InputError, match=r"manifest\.json: cannot be read"):
-        read_set(tmp_path)
+    with pytest.raises(
+        InputError,
+        match=r"holds no mixtures in a layout that is known, wanted mixtures ready made in one of refbss, ws",
+    ):
+        open_mixtures(tmp_path)
+    (tmp_path / "manifest.json").write_text('{"kind": "refbss evaluation set"')
+    with pytest.raises(InputError, match=r"manifest\.json: cannot be read as JSON"):
+        open_mixtures(tmp_path)
+    (tmp_path / "manifest.json").write_bytes(b'{"kind": "refbss evaluation set", "made_by": "caf\xe9"}')
+    with pytest.raises(InputError, match=r"manifest\.json: is not UTF-8 at byte 49, wanted text in UTF-8"):
+        open_mixtures(tmp_path)
 
 
 def test_a_folder_with_files_is_refused(mixer: Mixer, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    assert len(read_set(write_set(mixer, 1, tmp_path / "empty"))) == 1
+    assert len(open_mixtures(write_set(mixer, 1, tmp_path / "empty"))) == 1
     with pytest.raises(InputError, match="empty: exists and is not an empty folder, wanted a new one"):
         write_set(mixer, 1, tmp_path / "empty")
     with pytest.raises(InputError, match="fmt is 'mp3', wanted one of wav, flac"):
@@ -244,7 +253,7 @@ def test_links(mixer: Mixer, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "link").symlink_to("empty")
     (tmp_path / "lost").symlink_to("gone")
-    assert len(read_set(write_set(mixer, 1, tmp_path / "link"))) == 1
+    assert len(open_mixtures(write_set(mixer, 1, tmp_path / "link"))) == 1
     assert (tmp_path / "link").is_symlink() and (tmp_path / "empty" / "manifest.json").is_file()
     with pytest.raises(InputError, match="lost: is a symbolic link to nothing, wanted a new folder"):
         check_new(tmp_path / "lost")

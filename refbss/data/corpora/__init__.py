@@ -1,0 +1,1 @@
+"""Mixtures ready made, as other people's corpora come: one small file a layout, listed in ``registry``."""
