@@ -14,36 +14,40 @@ if TYPE_CHECKING:
     from refbss.bench.worker import Job
 
 
-def _numbers(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
-    """A list like 1,2 of numbers of threads."""
+def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    """A list like 1,2 of numbers of threads, each of them once."""
+    if value is None:
+        return None
     try:
         found = tuple(int(part) for part in value.split(","))
     except ValueError:
         found = ()
     if not found or min(found) < 1:
         raise click.BadParameter(f"{value!r} is not a list of numbers of threads like 1,2")
-    return found
+    return tuple(dict.fromkeys(found))
 
 
 @click.command(short_help="Time refbss, alone or against PyTorch and JAX.")
-@click.option("--against", default="", metavar="PEERS", help="Of torch, torch-compile and jax, with commas between.")
+@click.option("--against", metavar="PEERS", help="Of torch, torch-compile and jax, with commas between.")
 @click.option("--op", "op", metavar="NAME", help="Only this operator.")
 @click.option("--model", "preset", metavar="PRESET", help="Only the model: training, separation, streaming.")
 @click.option("--cold", is_flag=True, help="Only cold starts: imports, and the first refbss separate ever.")
 @click.option("--scaling", is_flag=True, help="Only how time and memory of a training step grow with its size.")
-@click.option("--threads", default="1,2", show_default=True, callback=_numbers, help="Numbers of threads to use.")
+@click.option(
+    "--threads", callback=_numbers, help="Numbers of threads to use.  [default: 1,2, or 1 where there is one processor]"
+)
 @click.option(
     "--seconds", type=FiniteFloat(min=0), default=2.0, show_default=True, help="About how long a case is timed."
 )
 @seed_option
 @json_option
 def bench(
-    against: str,
+    against: str | None,
     op: str | None,
     preset: str | None,
     cold: bool,
     scaling: bool,
-    threads: tuple[int, ...],
+    threads: tuple[int, ...] | None,
     seconds: float,
     seed: int,
     as_json: bool,
@@ -55,14 +59,16 @@ def bench(
     over rounds. GFLOP/s count matrix products; the peak is that of products of square matrices in the same process.
     The machine should have nothing else to do.
     """
-    if sum(map(bool, (op, preset, cold, scaling))) > 1:
+    if sum((op is not None, preset is not None, cold, scaling)) > 1:
         raise click.UsageError("--op, --model, --cold and --scaling exclude each other.")
     from refbss import machine
     from refbss.bench import suite
+    from refbss.bench.process import BenchError
     from refbss.bench.scaling import scale
 
     peers = _peers(against)
-    jobs = [] if cold or scaling else _jobs(peers, op, preset, threads, seconds, seed)
+    counts = _threads(threads)
+    jobs = [] if cold or scaling else _jobs(peers, op, preset, counts, seconds, seed)
     facts = machine.describe()
     click.echo(_plan(jobs, cold, scaling, peers), err=True)
     sessions: list[Session] = []
@@ -71,7 +77,7 @@ def bench(
     total = sum(2 * len(job.ops) + len(job.model) for job in jobs)
     cold = cold or not (op or preset or scaling)
     if cold:
-        total += 3 + len(peers)
+        total += 3 + len(suite.modules(peers))
     done = 0
     with Progress("bench", total or None) as progress:
 
@@ -89,9 +95,9 @@ def bench(
                     done += 1
                     progress.update(done, start.name)
             if scaling:
-                for sweep in scale(max(threads), seed, lambda note: progress.update(done, note)):
+                for sweep in scale(max(counts), seed, lambda note: progress.update(done, note)):
                     growth.append(sweep)
-        except suite.BenchError as error:
+        except BenchError as error:
             click.echo(f"refbss: error: {error}", err=True)
             return 1
     result = {
@@ -104,14 +110,14 @@ def bench(
     return 0
 
 
-def _peers(against: str) -> list[str]:
-    """Names of the peers. Raises InputError on an unknown or missing one."""
+def _peers(against: str | None) -> list[str]:
+    """Names of the peers, each once. Raises InputError on an unknown or missing one."""
     import importlib.util
 
     from refbss._checks import InputError
     from refbss.bench.suite import PEERS
 
-    names = [name.strip() for name in against.split(",") if name.strip()]
+    names = [] if against is None else list(dict.fromkeys(name.strip() for name in against.split(",")))
     for name in names:
         if name not in PEERS:
             raise InputError(f"bench: --against is {name!r}, wanted of {', '.join(PEERS)}")
@@ -120,11 +126,23 @@ def _peers(against: str) -> list[str]:
     return names
 
 
+def _threads(given: tuple[int, ...] | None) -> tuple[int, ...]:
+    """Numbers of threads. Raises InputError where there are not so many processors."""
+    from refbss import machine
+    from refbss._checks import InputError
+
+    most = machine.cpus()
+    if given is None:
+        return (1, 2) if most > 1 else (1,)
+    if max(given) > most:
+        raise InputError(f"bench: --threads is {max(given)}, wanted at most {most}: the processors that may be used")
+    return given
+
+
 def _jobs(
     peers: list[str], op: str | None, preset: str | None, threads: tuple[int, ...], seconds: float, seed: int
 ) -> list[Job]:
     """A job for each peer and number of threads. Raises InputError on an unknown operator or preset."""
-    from refbss import machine
     from refbss._checks import InputError
     from refbss.bench.cases import MODEL_CASES, op_cases
     from refbss.bench.worker import Job
@@ -135,9 +153,6 @@ def _jobs(
         raise InputError(f"bench: --op is {op!r}, wanted one of {', '.join(names)}")
     if preset is not None and preset not in PRESETS:
         raise InputError(f"bench: --model is {preset!r}, wanted one of {', '.join(PRESETS)}")
-    most = machine.cpus()
-    if max(threads) > most:
-        raise InputError(f"bench: --threads is {max(threads)}, wanted at most {most}: the processors that may be used")
     ops = () if preset else tuple(case.name for case in op_cases() if op in (None, case.op))
     jobs = []
     for count in threads:

@@ -39,7 +39,7 @@ def _lines(facts: dict[str, Any], peaks: list[Any], warnings: list[str]) -> list
             f"BLAS: {library['name']} {library['version']} with {library['kernels']} kernels, {library['threads']} "
             "threads; held to one thread while refbss works"
         )
-    access = "" if kernels["writable"] else ", which cannot be written"
+    access = "" if kernels["writable"] else f", which cannot be written ({kernels['refused']})"
     lines.append(f"compiled kernels: {kernels['count']} in {kernels['folder']}{access}")
     for peak in peaks:
         lines.append(

@@ -15,10 +15,12 @@ def warmup(as_json: bool) -> None:
     """Compile what training, separation and streaming need, in both engines, and keep it for later processes.
 
     What is compiled already is only loaded. Kernels are compiled again when refbss, Numba or the processor changes.
+    Exit code 1: they cannot be kept, 2: NUMBA_DISABLE_JIT is set.
     """
     from refbss import warmup as ahead
 
-    click.echo("Compiling the kernels of both engines; one to two minutes where none is compiled yet", err=True)
+    ahead.check()
+    click.echo("Compiling the kernels of both engines; half a minute to a minute where none is compiled yet", err=True)
     began = time.monotonic()
     with Progress("warmup", len(list(ahead.stages()))) as progress:
         count = ahead.warm_up(progress.update)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ import numba
 import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from refbss._jit import fast_cache_dir
+from refbss._jit import FULL_OPTIMIZATION, fast_cache_dir
 from refbss._types import Array
 from refbss._version import __version__
 from refbss.fast._products import rows_times
@@ -24,6 +25,8 @@ from refbss.fast._tiles import VECTOR
 _MALLOC = {-8: 1, -3: 1 << 30, -1: 1 << 30}
 """glibc's mallopt: one arena for all threads, nothing below 1 GB mapped by itself, nothing below returned."""
 _PEAK_SIZES, _PEAK_SECONDS = (256, 512, 1024), 0.2
+_ROOM = 1 << 20
+"""Bytes that must fit into the folder of compiled kernels: twice what the largest takes."""
 
 
 def cpus() -> int:
@@ -33,13 +36,46 @@ def cpus() -> int:
     return count if quota is None else max(1, min(count, int(quota)))
 
 
-def _quota() -> float | None:
-    """Processors' worth of time that the control group grants, if it limits them."""
+def _quota(root: Path = Path("/")) -> float | None:
+    """Processors' worth of time that the control groups of this process grant, the tightest of them; None: no limit.
+
+    A group is held to the limits of those that it lies in. Inside a container its path is often that of the machine,
+    which is not there: then its parents are looked at all the same, up to the container's own.
+    """
+    mounts = root / "sys/fs/cgroup"
+    groups = [(mounts, ""), (mounts / "cpu", "")]
+    for line in _lines(root / "proc/self/cgroup"):
+        controllers, _, path = line.partition(":")[2].partition(":")
+        if not controllers:
+            groups += [(mounts, path), (mounts / "unified", path)]
+        elif "cpu" in controllers.split(","):
+            groups += [(mounts / "cpu", path), (mounts / controllers, path)]
+    granted = []
+    for mount, path in groups:
+        inner = Path(path.lstrip("/"))
+        for group in (inner, *inner.parents):
+            granted += [_granted(mount / group)]
+    return min((processors for processors in granted if processors is not None), default=None)
+
+
+def _granted(group: Path) -> float | None:
+    """What one control group grants by itself, of version 2 or 1."""
+    words = _lines(group / "cpu.max") or [
+        " ".join(_lines(group / f"cpu.cfs_{what}_us")) for what in ("quota", "period")
+    ]
     try:
-        limit, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
-        return None if limit == "max" else int(limit) / int(period)
-    except (OSError, ValueError):
+        limit, period = map(int, " ".join(words).split())
+    except ValueError:  # no such group, or no limit: max
         return None
+    return limit / period if limit > 0 and period > 0 else None  # -1: no limit
+
+
+def _lines(path: Path) -> list[str]:
+    """The lines of a file of the system; none where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
 
 
 def keep_freed_memory() -> bool:
@@ -60,30 +96,41 @@ class Apart:
 
     A thread that is woken tends to land beside the one that woke it, above all in a virtual machine, where a processor
     at rest counts as taken; it then waits there until the other is done. Does nothing where the system cannot be asked
-    (anywhere but on Linux) and where there are more threads than processors.
+    (anywhere but on Linux) and where there are more threads than processors. What the calling thread may use now is
+    what there is: it may have been given less, or more, since. Where the system refuses, the threads are left alone
+    from then on.
     """
 
     def __init__(self) -> None:
         self.threads: list[int] = []
         """The threads' native identifiers, appended as they start."""
-        self._home = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-        self._settled: tuple[int, int] | None = None
+        self._settled: tuple[int | None, int, frozenset[int]] = None, 0, frozenset()
+        """The processor kept free, the threads held off it, and what the caller may use; None, 0: nobody is held."""
         try:
             self._here: Callable[[], int] | None = ctypes.CDLL(None).sched_getcpu
+            self._settled = None, 0, frozenset(os.sched_getaffinity(0))
         except (AttributeError, OSError, TypeError):
             self._here = None
 
     def settle(self) -> None:
         """Share out the processors that the calling thread leaves; cheap where nothing changed."""
-        if self._here is None or not 0 < len(self.threads) < len(self._home):
+        if self._here is None or not self.threads:
             return
-        here, threads = self._here(), list(self.threads)
-        if self._settled == (here, len(threads)) or here not in self._home:
+        try:
+            self._share(self._here())
+        except OSError:  # no right to, or those processors are gone
+            self._here = None
+
+    def _share(self, here: int) -> None:
+        home, threads = frozenset(os.sched_getaffinity(0)), list(self.threads)
+        crowded = len(threads) >= len(home)
+        wanted = (None, 0, home) if crowded else (here, len(threads), home)
+        if self._settled == wanted or here not in home:
             return
-        others = [cpu for cpu in self._home if cpu != here]
+        others = sorted(home - {here})
         for i, thread in enumerate(threads):
-            os.sched_setaffinity(thread, others[i :: len(threads)])
-        self._settled = here, len(threads)
+            os.sched_setaffinity(thread, home if crowded else others[i :: len(threads)])
+        self._settled = wanted
 
 
 class Peak(NamedTuple):
@@ -125,21 +172,34 @@ def peak(threads: int) -> Peak:
         return Peak(threads, fast, other)
 
 
+def compiling() -> bool:
+    """Whether kernels are compiled; with NUMBA_DISABLE_JIT they run as Python."""
+    return not numba.config.DISABLE_JIT  # type: ignore[attr-defined]
+
+
 class Kernels(NamedTuple):
-    """The folder of compiled kernels, how many lie there, and whether more can be put there."""
+    """The folder of compiled kernels, how many lie there, and why no more can be put there; empty where they can."""
 
     folder: Path
     compiled: int
-    writable: bool
+    refused: str
 
 
 def kernels() -> Kernels:
-    """State of the cache of compiled kernels."""
+    """State of the cache of compiled kernels; whether it can be written is tried out."""
     folder = fast_cache_dir()
-    existing = folder
-    while not existing.exists():
-        existing = existing.parent
-    return Kernels(folder, len(list(folder.rglob("*.nbc"))) if folder.exists() else 0, os.access(existing, os.W_OK))
+    count = sum(name.endswith(".nbc") for _, _, names in os.walk(folder) for name in names)
+    return Kernels(folder, count, _refusal(folder))
+
+
+def _refusal(folder: Path) -> str:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(_ROOM))
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
 
 
 def blas() -> list[dict[str, Any]]:
@@ -170,7 +230,7 @@ def memory_gb() -> float | None:
 def describe() -> dict[str, Any]:
     """Everything above but the peak, which takes a while to measure."""
     cache = kernels()
-    cached = {"folder": cache.folder, "count": cache.compiled, "writable": cache.writable}
+    cached = {"folder": cache.folder, "count": cache.compiled, "writable": not cache.refused, "refused": cache.refused}
     return {
         "refbss": __version__,
         "python": platform.python_version(),
@@ -184,7 +244,8 @@ def describe() -> dict[str, Any]:
         "memory_gb": memory_gb(),
         "blas": blas(),
         "kernels": cached,
-        "compiled": not numba.config.DISABLE_JIT,  # type: ignore[attr-defined]
+        "compiled": compiling(),
+        "optimization": int(numba.config.OPT),  # type: ignore[attr-defined]
     }
 
 
@@ -208,9 +269,16 @@ def costs(facts: dict[str, Any], measured: Peak | None = None) -> list[str]:
     found = []
     if not facts["compiled"]:
         found.append("NUMBA_DISABLE_JIT is set: kernels run as Python, hundreds of times slower; unset it")
+    if facts["optimization"] < FULL_OPTIMIZATION:
+        found.append(
+            f"NUMBA_OPT is {facts['optimization']}: kernels are compiled to run several times slower; unset it"
+        )
+    folder = facts["kernels"]["folder"]
     if not facts["kernels"]["writable"]:
-        folder = facts["kernels"]["folder"]
-        found.append(f"{folder} cannot be written: kernels are compiled in every process; set NUMBA_CACHE_DIR")
+        found.append(
+            f"{folder} cannot be written ({facts['kernels']['refused']}): kernels are compiled in every process; "
+            "set NUMBA_CACHE_DIR to a folder that can be"
+        )
     elif not facts["kernels"]["count"]:
         found.append("no kernel is compiled yet: the first run of a command compiles; refbss warmup does it ahead")
     if facts["vector_bits"] < 256:
@@ -229,6 +297,11 @@ def costs(facts: dict[str, Any], measured: Peak | None = None) -> list[str]:
             f"NumPy's BLAS multiplies at {measured.blas:.0f} GFLOP/s where the fast engine has {measured.fast:.0f}: "
             "the reference engine pays for that, the fast one uses no BLAS"
             + _other_kernels(facts["blas"], facts["vector_bits"])
+        )
+    if measured is not None and measured.fast < 0.7 * measured.blas:
+        found.append(
+            f"the fast engine multiplies at {measured.fast:.0f} GFLOP/s where NumPy's BLAS has {measured.blas:.0f}: "
+            f"its kernels are slow here, or other work came in between; if that stays, remove {folder}"
         )
     return found
 

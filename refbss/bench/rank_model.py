@@ -1,8 +1,8 @@
 """What several ranks gain, and when they stop gaining: a model of a training step from measured numbers.
 
-``python -m refbss.bench.rank_model STEP_S`` prints the tables of docs/performance.md, STEP_S being the seconds of a
-step on one rank with its shards. Every rank has so many shards of its own (weak scaling), so that the computing takes
-as long on 512 ranks as on one, and what is exchanged decides:
+``python -m refbss.bench.rank_model STEP_S [SHARDS]`` prints the tables of docs/performance.md, STEP_S being the seconds
+of a step on one rank with its shards, by default 4. Every rank has so many shards of its own (weak scaling), so that
+the computing takes as long on 512 ranks as on one, and what is exchanged decides:
 
     exact      a ring of R ranks gathers G bytes for each of s R shards:  (R - 1) (latency + s G / bandwidth)
     otherwise  a ring sums G bytes over the ranks:   2 (R - 1) (latency + G / (R bandwidth))
@@ -12,7 +12,9 @@ Both are the textbook costs of ring algorithms [std]; MPI libraries take better 
 
 from __future__ import annotations
 
+import math
 import sys
+from collections.abc import Sequence
 from typing import NamedTuple
 
 GRADIENT_BYTES = 663_876 * 4
@@ -77,8 +79,23 @@ def tables(step_s: float, shards: int) -> list[str]:
     return lines
 
 
+def main(arguments: Sequence[str]) -> int:
+    """Print the tables; 2 where the arguments are not STEP_S and perhaps SHARDS."""
+    try:
+        step_s, *rest = map(float, arguments)
+        shards = rest[0] if rest else 4.0
+        good = 0 < step_s < math.inf and shards >= 1 and shards == int(shards) and len(rest) <= 1
+    except (ValueError, OverflowError):
+        good = False
+    if not good:
+        came = " ".join(arguments)
+        wanted = "STEP_S [SHARDS]: the seconds of a step, above 0, and the shards of a rank, by default 4"
+        print(f"rank_model: arguments are {came!r}, wanted {wanted}", file=sys.stderr)
+        return 2
+    print(f"A step of {step_s:g} s on a rank with {shards:g} shards; a gradient has {GRADIENT_BYTES / 1e6:.2f} MB.")
+    print("\n".join(tables(step_s, int(shards))))
+    return 0
+
+
 if __name__ == "__main__":
-    seconds = float(sys.argv[1])
-    count = int(sys.argv[2]) if len(sys.argv) > 2 else 4
-    print(f"A step of {seconds:g} s on a rank with {count} shards; a gradient has {GRADIENT_BYTES / 1e6:.2f} MB.")
-    print("\n".join(tables(seconds, count)))
+    sys.exit(main(sys.argv[1:]))

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from refbss.bench.process import BenchError, answer, cause, command, environment, results_stream
+
 if TYPE_CHECKING:
     from refbss.training.shards import Pool
 
@@ -55,7 +57,6 @@ class Sweep:
 
 def scale(threads: int, seed: int, say: Callable[[str], None]) -> Iterator[Sweep]:
     """Run every sweep on so many threads."""
-    from refbss.bench.suite import BenchError
     from refbss.bench.timing import exponent
 
     for place, (quantity, sizes) in enumerate(SWEEPS.items()):
@@ -64,11 +65,18 @@ def scale(threads: int, seed: int, say: Callable[[str], None]) -> Iterator[Sweep
             say(f"{quantity}: {size:g}")
             arguments = [2.0, 8.0, 2.0]
             arguments[place] = size
-            command = [sys.executable, "-m", "refbss.bench.scaling", *map(str, arguments), str(threads), str(seed)]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            done = subprocess.run(
+                command("refbss.bench.scaling", *arguments, threads, seed),
+                env=environment(),
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                check=False,
+            )
+            who = f"a step with {quantity} = {size:g}"
             if done.returncode != 0:
-                raise BenchError(f"a step with {quantity} = {size:g}: {done.stderr.strip().splitlines()[-1:]}")
-            found = json.loads(done.stdout)
+                raise BenchError(f"{who}: {cause(done.stderr, done.returncode)}")
+            found = answer(done.stdout, who)
             seconds.append(found["seconds"])
             memory.append(found["memory_mb"])
         numbers = [float(size) for size in sizes]
@@ -120,6 +128,7 @@ def _step(seconds: float, batch: int, sources: int, threads: int, seed: int) -> 
 
 
 if __name__ == "__main__":
+    out = results_stream()
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     length, count, voices, workers, first = (float(value) for value in sys.argv[1:])
-    print(json.dumps(_step(length, int(count), int(voices), int(workers), int(first))))
+    print(json.dumps(_step(length, int(count), int(voices), int(workers), int(first))), file=out)

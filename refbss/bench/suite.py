@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from refbss.bench.process import BenchError, answer, cause, command, environment, importing, stray
 from refbss.bench.worker import Job, Result
 
 PEERS = ("torch", "torch-compile", "jax")
-
-
-class BenchError(RuntimeError):
-    """A worker could not do its job, or a peer computes something else."""
 
 
 @dataclass(frozen=True)
@@ -34,36 +30,48 @@ class Session:
 
 def run_job(job: Job, heard: Callable[[Result], None]) -> Session:
     """Run a worker. Raises BenchError with what it said."""
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, "-m", "refbss.bench.worker"]
-    with tempfile.TemporaryFile("w+") as errors:
+    who = f"the worker for {job.peer or 'refbss'}"
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
         process = subprocess.Popen(
-            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
+            command("refbss.bench.worker"),
+            env=environment(OPENBLAS_NUM_THREADS="1", JAX_PLATFORMS="cpu"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            encoding="utf-8",
+            errors="replace",
         )
         assert process.stdin is not None and process.stdout is not None
         try:
-            process.stdin.write(json.dumps(asdict(job)))
-            process.stdin.close()
+            with suppress(BrokenPipeError):  # it is gone already; what it died of is said below
+                process.stdin.write(json.dumps(asdict(job)))
+                process.stdin.close()
             head: dict[str, Any] = {}
             results: list[Result] = []
             for line in process.stdout:
-                said = json.loads(line)
+                said = answer(line, who)
                 if "differs" in said:
                     raise BenchError(said["differs"])
                 if "peak" in said:
                     head = said
                 else:
-                    results.append(Result(**said))
+                    results.append(_result(said, line, who))
                     heard(results[-1])
             if process.wait() != 0 or not head:
                 errors.seek(0)
-                last = errors.read().strip().splitlines()[-1:] or ["it said nothing"]
-                raise BenchError(f"the worker for {job.peer or 'refbss'} stopped: {last[0]}")
+                raise BenchError(f"{who} stopped: {cause(errors.read(), process.returncode)}")
         finally:
             process.kill()
             process.wait()
             process.stdout.close()
     return Session(job, head["peak"], head["peer"], results)
+
+
+def _result(said: dict[str, Any], line: str, who: str) -> Result:
+    try:
+        return Result(**said)
+    except TypeError:
+        raise stray(line, who) from None
 
 
 @dataclass(frozen=True)
@@ -75,16 +83,21 @@ class Start:
     limit_s: float | None
 
 
-def _seconds(command: Sequence[str], environment: dict[str, str], times: int) -> float:
-    """The shortest of several runs. Raises BenchError."""
-    found = []
+def _start(name: str, words: Sequence[str], times: int, limit_s: float | None, **more: str) -> Start:
+    """The shortest of several runs of a command. Raises BenchError."""
+    found, around = [], environment(**more)
     for _ in range(times):
         began = time.perf_counter()
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(words, env=around, capture_output=True, encoding="utf-8", errors="replace", check=False)
         found.append(time.perf_counter() - began)
         if done.returncode != 0:
-            raise BenchError(f"{' '.join(command)}: {done.stderr.strip().splitlines()[-1:]}")
-    return min(found)
+            raise BenchError(f"{name}: {cause(done.stderr, done.returncode)}")
+    return Start(name, min(found), limit_s)
+
+
+def modules(peers: Sequence[str]) -> list[str]:
+    """What is imported for the peers, each once."""
+    return list(dict.fromkeys(peer.split("-")[0] for peer in peers))
 
 
 def cold_starts(peers: Sequence[str]) -> Iterator[Start]:
@@ -93,19 +106,17 @@ def cold_starts(peers: Sequence[str]) -> Iterator[Start]:
 
     from refbss.data.audio_io import write_audio
 
-    plain = dict(os.environ)
-    yield Start("import refbss", _seconds([sys.executable, "-c", "import refbss"], plain, 5), 0.3)
-    for peer in peers:
-        module = peer.split("-")[0]
-        yield Start(f"import {module}", _seconds([sys.executable, "-c", f"import {module}"], plain, 3), None)
+    yield _start("import refbss", importing("refbss"), 5, 0.3)
+    for module in modules(peers):
+        yield _start(f"import {module}", importing(module), 3, None)
     with tempfile.TemporaryDirectory() as folder:
         mix = (0.1 * np.random.Generator(np.random.Philox(0)).standard_normal(80000)).astype(np.float32)
         path = Path(folder) / "mix.wav"
         write_audio(path, mix, 8000)
-        command = [sys.executable, "-m", "refbss_cli.main", "separate", str(path), "--out", str(Path(folder) / "out")]
-        cold = {**plain, "NUMBA_CACHE_DIR": str(Path(folder) / "kernels")}
-        yield Start("refbss separate of 10 s, the first ever", _seconds(command, cold, 1), 30.0)
-        yield Start("refbss separate of 10 s, later", _seconds(command, cold, 3), 1.5)
+        words = command("refbss_cli.main", "separate", path, "--out", Path(folder) / "out")
+        kernels = str(Path(folder) / "kernels")
+        yield _start("refbss separate of 10 s, the first ever", words, 1, 30.0, NUMBA_CACHE_DIR=kernels)
+        yield _start("refbss separate of 10 s, later", words, 3, 1.5, NUMBA_CACHE_DIR=kernels)
 
 
 def table(results: Sequence[Result]) -> list[str]:

@@ -1,7 +1,7 @@
 """The process that times one peer: its threads are those that the process may use, from before the peer is imported.
 
 ``python -m refbss.bench.worker`` reads a Job as JSON from stdin and writes one line of JSON a result to stdout. NumPy's
-BLAS is held to one thread by the environment; the fast engine does not use it.
+BLAS is held to one thread by the environment; the fast engine does not use it. Whatever else is printed goes to stderr.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
+
+from refbss.bench.process import results_stream
 
 if TYPE_CHECKING:
     from refbss._types import Array
@@ -264,7 +266,7 @@ def _walk(step: Callable[[Array], Any], mix: Array) -> Callable[[], Any]:
     return work
 
 
-def main() -> int:
+def main(out: TextIO) -> int:
     """Read the job, then import what it needs: processors and threads are settled first."""
     job = Job(**json.loads(sys.stdin.read()))
     if hasattr(os, "sched_setaffinity"):
@@ -275,15 +277,15 @@ def main() -> int:
     with team(job.threads) as pool:
         worker = Worker(job, pool)
         lines = {"peak": worker.peak._asdict(), "peer": worker.peer.version() if worker.peer is not None else ""}
-        print(json.dumps(lines), flush=True)
+        print(json.dumps(lines), file=out, flush=True)
         try:
             for result in worker.results():
-                print(json.dumps(asdict(result)), flush=True)
+                print(json.dumps(asdict(result)), file=out, flush=True)
         except Differs as error:
-            print(json.dumps({"differs": str(error)}), flush=True)
+            print(json.dumps({"differs": str(error)}), file=out, flush=True)
             return 1
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(results_stream()))

@@ -40,6 +40,25 @@ def test_exact_sums_stop_paying_first() -> None:
     assert rank_model.efficiency(0.15, ends[0] // 2, 4, NETWORKS[0], exact=True) >= 0.5
 
 
+@pytest.mark.parametrize(
+    "arguments", [[], ["fast"], ["0"], ["nan"], ["1", "0"], ["1", "1.5"], ["1", "inf"], ["1", "2", "3"]]
+)
+def test_bad_arguments(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert rank_model.main(arguments) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith(f"rank_model: arguments are {' '.join(arguments)!r}, wanted STEP_S [SHARDS]: ")
+    assert said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("arguments", "shards"), [(["0.15"], 4), (["0.15", "2"], 2)])
+def test_the_command_prints_the_tables(arguments: list[str], shards: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert rank_model.main(arguments) == 0
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert first == f"A step of 0.15 s on a rank with {shards} shards; a gradient has 2.66 MB."
+    assert rest == rank_model.tables(0.15, shards)
+
+
 def test_the_tables_have_every_row() -> None:
     lines = rank_model.tables(0.15, 4)
     rows = [line for line in lines if line.startswith("| ") and not line.startswith("| ranks")]

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from refbss import machine
 from refbss.bench import cases, ours, scaling, suite, timing, worker
+from refbss.bench.process import BenchError
 from refbss.bench.worker import Job, Result
 from refbss.engine import engine
 from refbss.verification.compare import worst
@@ -75,7 +77,16 @@ def test_a_peer_that_computes_something_else_is_not_timed() -> None:
         (["--threads", "0"], "is not a list of numbers of threads like 1,2"),
         (["--threads", "a"], "is not a list of numbers of threads like 1,2"),
         (["--threads", "4096"], "--threads is 4096, wanted at most"),
+        (["--scaling", "--threads", "4096"], "--threads is 4096, wanted at most"),
+        (["--cold", "--threads", "1,4096"], "--threads is 4096, wanted at most"),
         (["--op", "gru", "--cold"], "exclude each other"),
+        (["--op", "", "--cold"], "exclude each other"),
+        (["--model", "", "--scaling"], "exclude each other"),
+        (["--op", ""], "--op is '', wanted one of conv1d, "),
+        (["--model", ""], "--model is '', wanted one of lvbd-tiny, "),
+        (["--against", ""], "--against is '', wanted of torch, torch-compile, jax"),
+        (["--against", ","], "--against is '', wanted of torch, torch-compile, jax"),
+        (["--threads", "1,"], "is not a list of numbers of threads like 1,2"),
     ],
 )
 def test_bad_options(run: Callable[..., Any], arguments: list[str], said: str) -> None:
@@ -83,8 +94,39 @@ def test_bad_options(run: Callable[..., Any], arguments: list[str], said: str) -
     assert ran.code == 2 and said in ran.err and ran.out == ""
 
 
+@pytest.fixture
+def jobs(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
+    """The jobs that would be run."""
+    found: list[Job] = []
+
+    def run_job(job: Job, _: Callable[[Result], None]) -> suite.Session:
+        found.append(job)
+        return suite.Session(job, {"threads": job.threads, "fast": 1.0, "blas": 1.0}, "", [])
+
+    monkeypatch.setattr(suite, "run_job", run_job)
+    monkeypatch.setattr(suite, "cold_starts", lambda _: iter(()))
+    return found
+
+
+@pytest.mark.parametrize(("processors", "wanted"), [(1, [1]), (2, [1, 2]), (64, [1, 2])])
+def test_threads_by_default_are_those_that_there_are(
+    run: Callable[..., Any], jobs: list[Job], processors: int, wanted: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "cpus", lambda: processors)
+    assert run("bench").code == 0
+    assert [job.threads for job in jobs] == wanted
+
+
+def test_what_is_given_twice_is_run_once(
+    run: Callable[..., Any], jobs: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: "installed")
+    assert run("bench", "--op", "gru", "--threads", "1,1", "--against", "torch, jax,torch").code == 0
+    assert [(job.peer, job.threads) for job in jobs] == [("torch", 1), ("jax", 1)]
+
+
 def test_a_worker_that_stops_is_an_error() -> None:
-    with pytest.raises(suite.BenchError, match="the worker for refbss stopped: "):
+    with pytest.raises(BenchError, match="the worker for refbss stopped: KeyError: 'no preset'"):
         suite.run_job(Job("", 1, (), ("training step",), "no preset", 0.0, 0), lambda _: None)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,8 @@ from refbss import machine
 
 GOOD: dict[str, Any] = {
     "compiled": True,
-    "kernels": {"folder": Path("/k"), "count": 9, "writable": True},
+    "optimization": 3,
+    "kernels": {"folder": Path("/k"), "count": 9, "writable": True, "refused": ""},
     "vector_bits": 512,
     "processors": 4,
     "processors_of_the_machine": 4,
@@ -61,8 +64,12 @@ def test_nothing_costs_speed() -> None:
     ("changed", "said"),
     [
         ({"compiled": False}, "NUMBA_DISABLE_JIT is set"),
-        ({"kernels": {"folder": Path("/k"), "count": 0, "writable": False}}, "/k cannot be written"),
-        ({"kernels": {"folder": Path("/k"), "count": 0, "writable": True}}, "no kernel is compiled yet"),
+        ({"optimization": 0}, "NUMBA_OPT is 0: kernels are compiled to run several times slower; unset it"),
+        (
+            {"kernels": {"folder": Path("/k"), "count": 0, "writable": False, "refused": "Not a directory"}},
+            "/k cannot be written (Not a directory): kernels are compiled in every process; set NUMBA_CACHE_DIR",
+        ),
+        ({"kernels": {"folder": Path("/k"), "count": 0, "writable": True, "refused": ""}}, "no kernel is compiled yet"),
         ({"vector_bits": 128}, "no AVX"),
         ({"processors": 2}, "only 2 of 4 processors"),
         ({"memory_gb": 1.5}, "1.5 GB of memory are free"),
@@ -82,6 +89,36 @@ def test_a_blas_with_old_kernels() -> None:
     assert machine.costs(GOOD | {"blas": HASWELL}, machine.Peak(1, 120.0, 100.0)) == []
 
 
+def test_a_fast_engine_that_is_slow() -> None:
+    (warning,) = machine.costs(GOOD, machine.Peak(1, 30.0, 190.0))
+    assert "the fast engine multiplies at 30 GFLOP/s where NumPy's BLAS has 190" in warning and "remove /k" in warning
+    assert machine.costs(GOOD, machine.Peak(1, 140.0, 190.0)) == []
+
+
+def test_less_optimisation_is_seen_and_kept_apart(tmp_path: Path) -> None:
+    code = "from refbss.machine import describe; d = describe(); print(d['optimization'], d['kernels']['folder'])"
+    found = {}
+    for level in ("0", "3"):
+        around = {**os.environ, "NUMBA_OPT": level, "NUMBA_CACHE_DIR": str(tmp_path)}
+        said = subprocess.run([sys.executable, "-c", code], env=around, capture_output=True, text=True, check=True)
+        seen, found[level] = said.stdout.split()
+        assert seen == level
+    assert found["0"] == found["3"] + "-opt0", "what is compiled with less must not be loaded without NUMBA_OPT"
+
+
+@pytest.mark.parametrize(("place", "said"), [("file", "Not a directory"), ("/dev/null/x", "Not a directory")])
+def test_kernels_that_cannot_be_kept(place: str, said: str, tmp_path: Path) -> None:
+    """The command goes on, and says that every process compiles, and why."""
+    (tmp_path / "file").write_text("", encoding="ascii")
+    around = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / place)}
+    command = [sys.executable, "-m", "refbss_cli.main", "doctor"]
+    done = subprocess.run(command, env=around, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f", which cannot be written ({said})\n" in done.stdout
+    assert f"cannot be written ({said}): kernels are compiled in every process; set NUMBA_CACHE_DIR" in done.stdout
+    assert "GFLOP/s" in done.stdout, "kernels run all the same"
+
+
 def test_another_processor_for_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NUMBA_CPU_NAME", "generic")
     (warning,) = machine.costs(GOOD)
@@ -96,14 +133,3 @@ def test_processors_are_those_that_may_be_used() -> None:
         assert machine.cpus() == 1
     finally:
         os.sched_setaffinity(0, allowed)
-
-
-@pytest.mark.parametrize(("limit", "wanted"), [("200000 100000", 2.0), ("max 100000", None), ("50000 100000", 0.5)])
-def test_the_quota_of_a_container(
-    limit: str, wanted: float | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "cpu.max"
-    path.write_text(limit, encoding="ascii")
-    monkeypatch.setattr(machine, "Path", lambda _: path)
-    assert machine._quota() == wanted
-    assert machine.cpus() >= 1

@@ -1,4 +1,4 @@
-"""Where compiled kernels go: beside the module, or under the user's cache when that folder is read-only.
+"""Where compiled kernels go: beside the module, or under the user's cache when that folder is read-only, or nowhere.
 
 Permissions do not bind root. A copy of the package is made read-only, and where the test runs as root, ``os.access``
 is made to answer as it would for anybody else.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -79,6 +80,73 @@ def test_numba_cache_dir_wins(home: Path, tmp_path: Path, run_python: Callable[.
     run_python(code, cwd=tmp_path, env=_environment(tmp_path / "cache", NUMBA_CACHE_DIR=str(wanted)))
     assert len(_compiled(wanted)) == 1
     assert not _compiled(tmp_path / "cache") and not _compiled(home)
+
+
+NO_FOLDER = """
+import numba.core.caching as caching
+def refuse(self):
+    raise PermissionError(13, "Permission denied")
+caching._CacheLocator.ensure_cache_path = refuse
+"""
+
+
+@pytest.mark.parametrize("given", [{}, {"NUMBA_CACHE_DIR": "mine"}], ids=["home", "NUMBA_CACHE_DIR"])
+def test_without_any_folder_kernels_run_uncached(
+    home: Path, tmp_path: Path, run_python: Callable[..., str], given: dict[str, str]
+) -> None:
+    code = NO_FOLDER + CODE.format(home=str(home), read_only=True)
+    run_python(code, cwd=tmp_path, env=_environment(tmp_path / "cache", **given))
+    assert not _compiled(tmp_path)
+
+
+@pytest.mark.parametrize("given", ["home", "NUMBA_CACHE_DIR"])
+def test_where_the_folder_fails_numba_takes_no_other(
+    home: Path, tmp_path: Path, run_python: Callable[..., str], given: str
+) -> None:
+    """Its own are beside the module and below ~/.cache/numba: their names tell nothing of the shared modules."""
+    (tmp_path / "file").write_text("", encoding="ascii")
+    around = {"XDG_CACHE_HOME": str(tmp_path / "file")} if given == "home" else {given: str(tmp_path / "file")}
+    code = CODE.format(home=str(home), read_only=given == "home")
+    run_python(code, cwd=tmp_path, env=_environment(tmp_path / "cache") | around)
+    assert not _compiled(tmp_path)
+
+
+def test_a_user_without_a_home(home: Path, tmp_path: Path, run_python: Callable[..., str]) -> None:
+    code = "from pathlib import Path\ndef no_home():\n    raise RuntimeError('no home')\nPath.home = no_home\n"
+    around = _environment(tmp_path / "cache")
+    del around["XDG_CACHE_HOME"]
+    run_python(code + CODE.format(home=str(home), read_only=True), cwd=tmp_path, env=around)
+    assert not _compiled(tmp_path)
+
+
+FULL = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+{code}
+from refbss._jit import unkept
+print(unkept)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no limit on the size of files")
+def test_a_kernel_that_cannot_be_written_is_used_all_the_same(
+    home: Path, tmp_path: Path, run_python: Callable[..., str]
+) -> None:
+    """No file may have more than 100 bytes: a full disk, for a test."""
+    code = FULL.format(code=CODE.format(home=str(home), read_only=False))
+    said = run_python(code, cwd=tmp_path, env=_environment(tmp_path / "cache", NUMBA_CACHE_DIR=str(tmp_path / "mine")))
+    assert "{'refbss._probe.twice': 'File too large'}" in said
+    assert not _compiled(tmp_path)
+
+
+def test_a_cache_that_cannot_be_read_is_passed_over(home: Path, tmp_path: Path, run_python: Callable[..., str]) -> None:
+    code = CODE.format(home=str(home), read_only=False)
+    around = _environment(tmp_path / "cache", NUMBA_CACHE_DIR=str(tmp_path / "mine"))
+    run_python(code, cwd=tmp_path, env=around)
+    (index,) = (tmp_path / "mine").rglob("*.nbi")
+    index.unlink()
+    index.mkdir()
+    run_python(code, cwd=tmp_path, env=around)
 
 
 def test_without_jit_nothing_is_compiled(home: Path, tmp_path: Path, run_python: Callable[..., str]) -> None:
