@@ -13,7 +13,10 @@ from refbss._version import __version__
 if TYPE_CHECKING:
     from refbss._checks import InputError
     from refbss.config import dump_toml, load_config
+    from refbss.evaluation.bss_eval import bss_eval_v3_images, bss_eval_v3_sources, bss_eval_v4
     from refbss.evaluation.si_sdr import si_sdr, si_sdri
+    from refbss.evaluation.si_sir import si_sar, si_sir
+    from refbss.evaluation.snr import snr
     from refbss.models.lvbd_config import LvbdConfig, LvbdLossConfig
     from refbss.separation import Separator
     from refbss.training.config import RunConfig
@@ -25,10 +28,16 @@ __all__ = [
     "RunConfig",
     "Separator",
     "__version__",
+    "bss_eval_v3_images",
+    "bss_eval_v3_sources",
+    "bss_eval_v4",
     "dump_toml",
     "load_config",
+    "si_sar",
     "si_sdr",
     "si_sdri",
+    "si_sir",
+    "snr",
 ]
 
 _HOME = {
@@ -37,10 +46,16 @@ _HOME = {
     "LvbdLossConfig": "refbss.models.lvbd_config",
     "RunConfig": "refbss.training.config",
     "Separator": "refbss.separation",
+    "bss_eval_v3_images": "refbss.evaluation.bss_eval",
+    "bss_eval_v3_sources": "refbss.evaluation.bss_eval",
+    "bss_eval_v4": "refbss.evaluation.bss_eval",
     "dump_toml": "refbss.config",
     "load_config": "refbss.config",
+    "si_sar": "refbss.evaluation.si_sir",
     "si_sdr": "refbss.evaluation.si_sdr",
     "si_sdri": "refbss.evaluation.si_sdr",
+    "si_sir": "refbss.evaluation.si_sir",
+    "snr": "refbss.evaluation.snr",
 }
 
 

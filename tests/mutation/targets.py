@@ -8,9 +8,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 LADDER = tuple(f"tests/contract/test_{name}.py" for name in ("ladder", "doors", "rounding", "truncation", "edges"))
-METRIC_TESTS = ("test_si_sdr", "test_si_sdr_edges", "test_permutation", "test_permutation_errors")
+METRIC_TESTS = (
+    "test_si_sdr",
+    "test_si_sdr_edges",
+    "test_conventions",
+    "test_si_sir",
+    "test_snr",
+    "test_bss_eval",
+    "test_permutation",
+    "test_permutation_errors",
+)
 FOLDERS = ("refbss/ops", "refbss/losses", "refbss/priors")
-METRICS = ("refbss/evaluation/si_sdr.py", "refbss/evaluation/permutation.py")
+METRICS = tuple(
+    f"refbss/evaluation/{name}.py"
+    for name in ("signals", "si_sdr", "conventions", "si_sir", "snr", "projection", "bss_eval", "permutation")
+)
 SHARED = {
     "refbss/losses/fisher.py": ("fisher", "gaussian", "laplace", "power", "student"),
     "refbss/losses/_broadcast.py": ("gaussian_kl", "fisher"),
