@@ -1,18 +1,32 @@
-"""refbss evaluate: score a model on mixtures of a corpus, or on a fixed evaluation set."""
+"""refbss evaluate: score a model on mixtures of recordings, or on mixtures ready made."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from refbss_cli.options import Progress, emit, engine_option, json_option, mixture_options, threads_option
+from refbss_cli.options import (
+    Progress,
+    choice_of,
+    choice_options,
+    emit,
+    engine_option,
+    json_option,
+    mixture_options,
+    plain,
+    threads_option,
+)
 
 if TYPE_CHECKING:
+    from refbss._types import Array
+    from refbss.data.layouts import Corpus
     from refbss.data.mixing import Item
+    from refbss.data.mixtures import MixtureSet
+    from refbss.evaluation.evaluate import Report
     from refbss.separation import Separator
 
 DEFAULT_ITEMS = 200
@@ -28,12 +42,20 @@ DEFAULT_ITEMS = 200
     multiple=True,
     required=True,
     metavar="DIR",
-    help='Recordings, CSV manifest or "embedded" (repeatable: pooled), or a set made by refbss data mix.',
+    help='Recordings, CSV manifest or "embedded" (repeatable: pooled), or mixtures ready made.',
 )
 @click.option("--n", type=click.IntRange(min=1), help="Number of mixtures.  [default: 200, or the whole set]")
 @mixture_options
+@choice_options
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Seed of the mixtures.")
 @click.option("--csv", "csv_path", type=click.Path(path_type=Path), metavar="FILE", help="Write a row an utterance.")
+@click.option(
+    "--report",
+    "folder",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Write FOLDER/index.html: scores, plots, and the best and worst to see and to hear.",
+)
 @threads_option
 @engine_option
 @json_option
@@ -41,7 +63,11 @@ def evaluate(
     model: str,
     folders: tuple[str, ...],
     n: int | None,
+    condition: str | None,
+    subset: tuple[str, ...],
+    root: Path | None,
     csv_path: Path | None,
+    folder: Path | None,
     threads: int | None,
     engine: str,
     as_json: bool,
@@ -49,33 +75,44 @@ def evaluate(
 ) -> None:
     """Score a model on mixtures: SI-SDR and its improvement.
 
-    DIR is a corpus: mixtures are drawn from its test recordings, the same ones for the same seed. Or DIR is a fixed
-    evaluation set, whose mixtures are taken as they are. The results do not depend on the number of threads.
+    DIR is a corpus of recordings: mixtures are drawn from its test recordings, the same ones for the same seed. Or DIR
+    holds mixtures ready made, in any layout that refbss data scan recognises: they are taken whole and as they are,
+    those of the test split, or all where there are no splits. The results do not depend on the number of threads.
     """
+    from refbss._checks import InputError
+    from refbss.data.layouts import Corpus
+    from refbss.data.mixtures import MixtureSet
+    from refbss.data.opening import open_all
     from refbss.evaluation import evaluate as scoring
     from refbss.evaluation.si_sdr import CONVENTION
     from refbss.machine import cpus
     from refbss.ranks import world
+    from refbss.reports.page import check_folder
     from refbss.separation import Separator
     from refbss.training.shards import workers
 
     if csv_path is not None:
         scoring.check_csv(csv_path)
+    if folder is not None:
+        check_folder(folder)
     ranks = world()
     separator = Separator(model, engine=engine)
-    fixed = _is_set(folders)
-    if fixed:
+    data = open_all(folders, choice_of(condition, subset, root))
+    sets = [one for one in data if isinstance(one, MixtureSet)]
+    if sets and len(folders) > 1:
+        raise InputError(f"evaluate: {sets[0].path} is a fixed evaluation set, wanted it as the only --data")
+    if sets:
         _refuse_mixing_options(folders[0])
-        count, items, origin = _set_items(separator, folders[0], n)
+        count, item_at, origin = _set_items(separator, sets[0], n, mixing)
     else:
-        count, items, origin = _mixed_items(separator, folders, n, mixing)
+        count, item_at, origin = _mixed_items(separator, [one for one in data if isinstance(one, Corpus)], n, mixing)
     rate_hz = separator.rate_hz
     separator.warm_up()
     threads = threads or max(1, cpus() // ranks.local())
     with Progress("evaluating", count, quiet=not ranks.first) as progress, workers(threads) as pool:
         report = scoring.evaluate(
             lambda mix: separator.separate(mix, rate_hz),
-            items,
+            map(item_at, range(count)),
             rate_hz,
             run=ranks.spread(pool),
             progress=lambda done, mean: progress.update(done, f"SI-SDR {mean:.2f} dB"),
@@ -113,6 +150,39 @@ def evaluate(
     emit(result, lines, as_json=as_json)
     if csv_path is not None:
         scoring.write_csv(report, csv_path)
+    if folder is not None:
+        work = {"Threads": threads, "Ranks": ranks.size}
+        _write_report(folder / "index.html", report, plain(result), separator, item_at, work)
+
+
+def _write_report(
+    path: Path,
+    report: Report,
+    result: dict[str, Any],
+    separator: Separator,
+    item_at: Callable[[int], Item],
+    work: dict[str, int],
+) -> None:
+    from refbss.machine import describe
+    from refbss.reports.evaluation import evaluation_page
+    from refbss.reports.page import write_page
+
+    machine = describe()
+    facts = {
+        "Processor": machine["processor"],
+        "Processors": f"{machine['processors']} of {machine['processors_of_the_machine']}",
+        "System": machine["system"],
+        "Vectors": f"{machine['vector_bits']} bits",
+        "Kernels": "compiled" if machine["compiled"] else "as plain Python",
+        "Versions": ", ".join(f"{name} {machine[name]}" for name in ("refbss", "python", "numpy", "numba")),
+        **work,
+    }
+
+    def separate(mix: Array) -> Array:
+        return separator.separate(mix, separator.rate_hz)
+
+    write_page(path, evaluation_page(report, result, separator.checkpoint, item_at, separate, facts))
+    click.echo(f"Report: {path}", err=True)
 
 
 def _line(name: str, value: float, interval: tuple[float, float]) -> str:
@@ -120,55 +190,57 @@ def _line(name: str, value: float, interval: tuple[float, float]) -> str:
     return f"{name} {value:7.2f} dB" + (f"  [{interval[0]:.2f}, {interval[1]:.2f}]" if known else "")
 
 
-def _is_set(folders: Sequence[str]) -> bool:
-    """Whether the data are a fixed evaluation set. Raises InputError where one is mixed with something else."""
-    from refbss._checks import InputError
-    from refbss.data.sets import MANIFEST
-
-    sets = [folder for folder in folders if (Path(folder) / MANIFEST).is_file()]
-    if sets and len(folders) > 1:
-        raise InputError(f"evaluate: {sets[0]} is a fixed evaluation set, wanted it as the only --data")
-    return bool(sets)
+def _given(name: str) -> bool:
+    """Whether an option stands on the command line."""
+    return click.get_current_context().get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
 
 
 def _refuse_mixing_options(folder: str) -> None:
     """A fixed set has its mixtures already: an option that would change them is an error, not ignored."""
-    ctx = click.get_current_context()
-    for parameter in ctx.command.params:
+    for parameter in click.get_current_context().command.params:
         name = parameter.name or ""
-        given = ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
-        if given and name in ("seconds", "gain_db", "noise", "snr_db", "split", "seed", "resample"):
+        if name in ("seconds", "gain_db", "noise", "snr_db", "seed") and _given(name):
             raise click.UsageError(f"{parameter.opts[0]} cannot be used: {folder} is a fixed evaluation set.")
 
 
-def _set_items(separator: Separator, folder: str, n: int | None) -> tuple[int, Iterable[Item], dict[str, Any]]:
-    from itertools import islice
-
+def _set_items(
+    separator: Separator, found: MixtureSet, n: int | None, mixing: dict[str, Any]
+) -> tuple[int, Callable[[int], Item], dict[str, Any]]:
+    """How many mixtures, each by its number, and where they are from."""
     from refbss._checks import InputError
-    from refbss.data.sets import read_set
 
-    found = read_set(folder)
-    for name, has, wanted, unit in (
-        ("sample rate", found.rate_hz, separator.rate_hz, " Hz"),
-        ("number of sources", found.sources, separator.sources, ""),
-    ):
-        if has != wanted:
-            raise InputError(f"{folder}: {name} is {has}{unit}, wanted {wanted}{unit} as the model has")
-    if n is not None and n > len(found):
-        raise InputError(f"evaluate: n is {n}, the set {folder} has {len(found)} mixtures")
-    count = n or len(found)
-    return count, islice(found, count), {"set": True}
+    chosen = found.to_score(mixing["split"] if _given("split") else None)
+    if chosen.sources != separator.sources:
+        raise InputError(
+            f"{found.path}: number of sources is {chosen.sources}, wanted {separator.sources} as the model has"
+        )
+    if chosen.rate_hz != separator.rate_hz and not mixing["resample"]:
+        raise InputError(
+            f"{found.path}: sample rate is {chosen.rate_hz} Hz, wanted {separator.rate_hz} Hz as the model has, or "
+            "the option --resample"
+        )
+    if n is not None and n > len(chosen):
+        raise InputError(f"evaluate: n is {n}, the set {found.path} has {len(chosen)} mixtures")
+    count = n or len(chosen)
+    origin = {
+        "set": True,
+        "layout": chosen.layout,
+        "condition": chosen.condition,
+        "subset": ",".join(chosen.variant),
+        "splits": {split or "none": number for split, number in chosen.splits.items()},
+    }
+    return count, lambda index: chosen.item(chosen.mixtures[index], resample_hz=separator.rate_hz), origin
 
 
 def _mixed_items(
-    separator: Separator, folders: Sequence[str], n: int | None, mixing: dict[str, Any]
-) -> tuple[int, Iterable[Item], dict[str, Any]]:
-    from refbss.data.layouts import open_corpus
+    separator: Separator, corpora: list[Corpus], n: int | None, mixing: dict[str, Any]
+) -> tuple[int, Callable[[int], Item], dict[str, Any]]:
+    """The same of mixtures that are drawn."""
     from refbss.data.mixing import MixConfig, Mixer
 
     origin = {"set": False, **mixing}
     split, seed = mixing.pop("split"), mixing.pop("seed")
     config = MixConfig(sources=separator.sources, sample_rate_hz=separator.rate_hz, **mixing)
-    mixer = Mixer([open_corpus(folder) for folder in folders], config, seed=seed, split=split)
+    mixer = Mixer(corpora, config, seed=seed, split=split)
     count = n or DEFAULT_ITEMS
-    return count, (mixer.item(0, index) for index in range(count)), origin
+    return count, lambda index: mixer.item(0, index), origin

@@ -38,10 +38,12 @@ class Entry(NamedTuple):
 
 COMMANDS = {
     "demo": Entry("refbss_cli.demo:demo", "Take two embedded voices apart, train a little, check a gradient."),
-    "data": Entry("refbss_cli.data:data", "Scan recordings, write evaluation sets, verify them."),
+    "data": Entry("refbss_cli.data:data", "Scan recordings and mixtures, write evaluation sets, verify them."),
     "train": Entry("refbss_cli.train:train", "Train a model on recordings."),
     "separate": Entry("refbss_cli.separate:separate", "Separate recordings into one file for each source."),
     "evaluate": Entry("refbss_cli.evaluate:evaluate", "Score a model on mixtures: SI-SDR and its improvement."),
+    "score": Entry("refbss_cli.score:score", "Score estimates that any system has written."),
+    "report": Entry("refbss_cli.report:report", "Write a page on a training run, or on two side by side."),
     "check": Entry("refbss_cli.check:check", "Judge an implementation, in any language, by the golden vectors."),
     "info": Entry("refbss_cli.info:info", "Print the size, latency and cost of a model."),
     "bench": Entry("refbss_cli.bench:bench", "Time refbss, alone or against PyTorch and JAX."),

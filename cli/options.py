@@ -15,9 +15,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from refbss.data.corpora.part import Choice
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -111,6 +114,46 @@ def mixture_options(function: F) -> F:
     for option in reversed(MIXTURE_OPTIONS):
         function = option(function)
     return function
+
+
+CHOICE_OPTIONS = (
+    click.option(
+        "--condition",
+        type=click.Choice(["mix_clean", "mix_both", "mix_single"]),
+        help="Of mixtures ready made: the sources alone, with noise, or the first source with noise.",
+    ),
+    click.option(
+        "--subset",
+        metavar="WORD,..",
+        multiple=True,
+        help="Of mixtures ready made: folders that tell which to take, such as 8k,min,train-100 or reverb.",
+    ),
+    click.option(
+        "--root",
+        metavar="DIR",
+        type=click.Path(path_type=Path),
+        help="Folder that holds the files of a list whose paths are of another machine.",
+    ),
+)
+
+
+def choice_options(function: F) -> F:
+    """Which mixtures of a corpus to take: ``--condition --subset --root``, by those names; see :func:`choice_of`."""
+    for option in reversed(CHOICE_OPTIONS):
+        function = option(function)
+    return function
+
+
+def choice_of(condition: str | None, subset: tuple[str, ...], root: Path | None) -> Choice:
+    """What the options of :func:`choice_options` say. Raises InputError where ``root`` is no folder."""
+    from refbss._checks import InputError
+    from refbss.data.audio_io import path_kind
+    from refbss.data.corpora.part import Choice
+
+    if root is not None and path_kind(root) != "folder":
+        raise InputError(f"--root: {root} is no folder, wanted the one that holds the files of the lists")
+    words = tuple(word.strip() for given in subset for word in given.split(",") if word.strip())
+    return Choice(condition, words, root)
 
 
 def set_option(function: F) -> F:

@@ -12,19 +12,25 @@ import click
 if TYPE_CHECKING:
     from refbss.training.loop import Trainer
 
-from refbss_cli.options import FiniteFloat, Progress, emit, json_option, set_option
+from refbss_cli.options import FiniteFloat, Progress, choice_of, choice_options, emit, json_option, set_option
 
 
 @click.command(short_help="Train a model on recordings.")
 @click.argument("source", metavar="PRESET|CONFIG.TOML")
 @click.option(
-    "--data", "folders", multiple=True, required=True, metavar="DIR", help="Recordings, or 'embedded'; repeatable."
+    "--data",
+    "folders",
+    multiple=True,
+    required=True,
+    metavar="DIR",
+    help="Recordings, mixtures ready made, or 'embedded'; repeatable.",
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="RUN", help="Folder of the run.")
 @click.option("--minutes", type=FiniteFloat(min=0, min_open=True), help="Train for about this long.")
 @click.option("--steps", type=click.IntRange(min=1), help="Train for this many steps.")
 @click.option("--resume", is_flag=True, help="Go on with the run in RUN, if there is one.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of every random draw.  [default: train.seed]")
+@choice_options
 @set_option
 @json_option
 def train(
@@ -35,20 +41,26 @@ def train(
     steps: int | None,
     resume: bool,
     seed: int | None,
+    condition: str | None,
+    subset: tuple[str, ...],
+    root: Path | None,
     overrides: tuple[str, ...],
     as_json: bool,
 ) -> int:
     """Train PRESET (lvbd-tiny, lvbd-small) or CONFIG.TOML on recordings and keep the run in RUN.
 
+    DIR is a folder of recordings or a CSV manifest, of which mixtures are made as they are needed, or mixtures ready
+    made in any layout that refbss data scan recognises, of which random segments are taken.
+
     RUN gets last/ and best/ (checkpoints), config.toml (the effective configuration), log.jsonl (a line per step) and,
-    where matplotlib is installed, curve.png. Ctrl-C or SIGTERM saves and leaves; the same command with --resume goes
-    on.
+    where matplotlib is installed, curve.png; refbss report RUN makes a page of it. Ctrl-C or SIGTERM saves and leaves;
+    the same command with --resume goes on.
     """
     if minutes and steps:
         raise click.UsageError("--minutes and --steps exclude each other.")
     from refbss._checks import InputError
     from refbss.config import load_config
-    from refbss.data.layouts import open_corpus
+    from refbss.data.opening import open_all
     from refbss.ranks import LostRank, world
     from refbss.training.config import PRESETS, RunConfig
     from refbss.training.loop import Step, Trainer
@@ -62,8 +74,8 @@ def train(
     if seed is not None:
         overrides = (*overrides, f"train.seed={seed}")
     config = load_config(RunConfig, PRESETS.get(source, source), overrides=overrides)
-    corpora = [open_corpus(folder) for folder in folders]
-    trainer = Trainer(config, corpora, out, minutes=minutes, resume=resume, ranks=ranks)
+    data = open_all(folders, choice_of(condition, subset, root))
+    trainer = Trainer(config, data, out, minutes=minutes, resume=resume, ranks=ranks)
     caught: list[int] = []
     ranks.stopping = lambda: bool(caught)
 

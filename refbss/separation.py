@@ -66,6 +66,8 @@ class Separator:
         if not isinstance(model, str | os.PathLike):
             raise InputError(f"separate: model is {model!r}, wanted a path, of a run or of a checkpoint, or bundled")
         checkpoint = load_checkpoint(model)
+        self.checkpoint = checkpoint
+        """What was loaded: the whole configuration, the parameters, and what is known of the training."""
         self.config, self.params = checkpoint.config.model, checkpoint.params
         self.level_dbfs = checkpoint.config.mix.level_dbfs
         """Range of levels that the model was trained on."""

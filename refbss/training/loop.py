@@ -22,7 +22,7 @@ from refbss._checks import InputError, NotFiniteError, check_number
 from refbss._files import replaced
 from refbss._types import Array
 from refbss.config import dump_toml, to_dict
-from refbss.data.layouts import Corpus
+from refbss.data.opening import Data
 from refbss.engine import engine
 from refbss.evaluation.si_sdr import mean_db, si_sdri
 from refbss.machine import cpus
@@ -33,6 +33,7 @@ from refbss.ranks import Ranks
 from refbss.training.checkpoint import load_checkpoint, save_checkpoint, stored_checkpoint
 from refbss.training.config import RunConfig
 from refbss.training.examples import Examples, describe, posterior_noise
+from refbss.training.memory_use import mean_memory_use, memory_use
 from refbss.training.optimizers import AdamState, adam_init, adam_step, clip_gradients
 from refbss.training.run_folder import cut_log, only_training_in, where_to_go_on
 from refbss.training.schedule import learning_rate, sinkhorn_temperature_db
@@ -53,6 +54,15 @@ class Step(NamedTuple):
     learning_rate: float
     seconds: float
     validation_db: float | None
+    memory: dict[str, Any] | None
+    """What the memory bank holds and does, where the step was validated; see refbss.training.memory_use."""
+
+
+class Validation(NamedTuple):
+    """Mean SI-SDR in dB over the held-out mixtures, and the use of the memory bank (None: there is none)."""
+
+    score_db: float
+    memory: dict[str, Any] | None
 
 
 class Summary(NamedTuple):
@@ -71,7 +81,7 @@ class Trainer:
     def __init__(
         self,
         config: RunConfig,
-        corpora: Sequence[Corpus],
+        corpora: Sequence[Data],
         out: Path,
         *,
         minutes: float | None = None,
@@ -226,29 +236,32 @@ class Trainer:
         self.params, self.optimizer = params, optimizer
         return sum(found.losses), {k: float(v.mean()) for k, v in terms.items()}, norm, rate
 
-    def validate(self, pool: Pool) -> float:
-        """Mean SI-SDR in dB over the fixed held-out mixtures. Raises TrainingError when an estimate is not finite."""
+    def validate(self, pool: Pool) -> Validation:
+        """Score the fixed held-out mixtures. Raises TrainingError when an estimate is not finite."""
         assert self.held_out is not None
         held_out, config = self.held_out, self.config
 
-        def score(index: int) -> Array:
+        def score(index: int) -> dict[str, Array]:
             item = held_out.item(0, index)
             ops = engine(config.train.engine)
             with np.errstate(over="ignore", invalid="ignore"):
                 outputs, _ = lvbd.forward(self.params, item.mix[None], None, config=config.model, ops=ops)
             if not np.isfinite(outputs.est).all():
                 raise self._not_finite(self.step, f"estimate of validation item {item.id}")
+            use = memory_use(self.params, outputs, config.model, ops)
             if not item.mix.any():
-                return np.full(len(item.sources), np.nan)
-            return si_sdri(ref=item.sources, est=outputs.est[0], mix=item.mix, silent="nan").si_sdr_db
+                return {"score": np.full(len(item.sources), np.nan), "memory": use}
+            result = si_sdri(ref=item.sources, est=outputs.est[0], mix=item.mix, silent="nan")
+            return {"score": result.si_sdr_db, "memory": use}
 
-        own, error = list[Array](), None
+        own, error = list[dict[str, Array]](), None
         try:
             own = pool(score, self.ranks.mine(range(config.train.validation_items)))
         except TrainingError as failed:
             error = str(failed)
-        found = put_together(self.ranks, Found(error, [], [{"score": values} for values in own], []))
-        return mean_db(np.stack([values["score"] for values in found.terms]), silent="skip")[0]
+        found = put_together(self.ranks, Found(error, [], own, []))
+        mean = mean_db(np.stack([values["score"] for values in found.terms]), silent="skip")[0]
+        return Validation(mean, mean_memory_use(self.params, [values["memory"] for values in found.terms]))
 
     @contextmanager
     def _log(self) -> Iterator[TextIO | None]:
@@ -288,13 +301,13 @@ class Trainer:
                 if self.steps is None and len(timed) >= UNTIMED_STEPS + TIMED_STEPS:
                     seconds = float(np.mean(timed[UNTIMED_STEPS:]))
                     self.steps = self.ranks.share(self._steps_in_time(seconds))[0]
-                score = None
+                score = memory = None
                 last = self.step == self.steps
                 if self.held_out is not None and (self.step % config.validate_every == 0 or last):
-                    score = self.validate(pool)
+                    score, memory = self.validate(pool)
                 seconds = time.perf_counter() - began
                 self.spent += seconds
-                step = Step(self.step, loss, terms, norm, rate, seconds, score)
+                step = Step(self.step, loss, terms, norm, rate, seconds, score, memory)
                 if log is not None:
                     log.write(json.dumps(step._asdict()) + "\n")
                     log.flush()

@@ -34,6 +34,7 @@ MAY_IMPORT = {
     "_files": set(),
     "evaluation": DOORS | MODEL | {"_files"} | {"data", "losses", "streaming"},
     "separation": DOORS | MODEL | {"data", "training"},
+    "reports": DOORS | MODEL | {"_files", "data", "evaluation", "training"},
     "bench": DOORS | LAW | MODEL | {"conformance", "data", "fast", "machine", "streaming", "training"},
     "testing": DOORS | {"conformance"},
     "streaming": DOORS | MODEL | {"fast"},
@@ -52,7 +53,7 @@ ALSO = {
     "testing": {"pytest"},
     "verification": {"numba", "mpmath", "sympy", "torch", "jax"},
 }
-INSIDE_FUNCTIONS = {"matplotlib", "mpi4py", "PIL"}
+INSIDE_FUNCTIONS = {"matplotlib", "mpi4py", "PIL", "pooch", "requests"}
 """Extras: imported where they are used, so that refbss works without them."""
 
 

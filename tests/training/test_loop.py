@@ -14,7 +14,7 @@ import pytest
 from refbss import InputError
 from refbss.engine import engine
 from refbss.training import loop
-from refbss.training.loop import Step, Trainer
+from refbss.training.loop import Step, Trainer, Validation
 from refbss.training.together import TrainingError
 
 Make = Callable[..., Trainer]
@@ -136,7 +136,7 @@ def test_a_torn_line_of_the_log_is_dropped(trainer: Make, same_end: Same) -> Non
 def test_best_is_the_best_validation(trainer: Make) -> None:
     run = trainer(steps=6, validate_every=1, checkpoint_every=100)
     scores = iter([-3.0, -1.0, -2.0, 0.5, 0.25, 0.0])
-    run.validate = lambda pool: next(scores)  # type: ignore[method-assign]
+    run.validate = lambda pool: Validation(next(scores), None)  # type: ignore[method-assign]
     summary = run.run(quiet)
     assert summary.best_db == 0.5
     state = read_state(run.out, "best")
@@ -267,5 +267,5 @@ def test_the_folder_of_a_run(trainer: Make) -> None:
     assert state["format"] == "refbss-checkpoint/1" and state["sample_rate_hz"] == 8000
     assert state["rng"] == {"generator": "Philox", "seed": 0, "next_item": 6}
     line = json.loads((run.out / "log.jsonl").read_text().splitlines()[0])
-    assert set(line) == {"step", "loss", "terms", "grad_norm", "learning_rate", "seconds", "validation_db"}
+    assert set(line) == {"step", "loss", "terms", "grad_norm", "learning_rate", "seconds", "validation_db", "memory"}
     assert line["terms"]["loss"] == pytest.approx(line["loss"])
