@@ -62,6 +62,7 @@ def evaluate(
     if csv_path is not None:
         scoring.check_csv(csv_path)
     ranks = world()
+    ranks.agree("evaluate", click.get_current_context().params)
     separator = Separator(model, engine=engine)
     fixed = _is_set(folders)
     if fixed:

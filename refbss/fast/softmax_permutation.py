@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numba.extending import register_jitable
 
 from refbss._checks import check_cotangents
 from refbss._jit import fast_kernel
@@ -29,8 +30,8 @@ class FastSoftmaxPermutationCache(NamedTuple):
     floor: float
 
 
-@fast_kernel
-def _energies(x, frame, floor, energy, floored):  # type: ignore[no-untyped-def]
+@register_jitable(inline="always")  # its sums may be reordered, so it must not be a function of its own
+def _energies(x: Any, frame: Any, floor: Any, energy: Any, floored: Any) -> None:
     """Energy of every frame of x (C, N), and that plus ``floor`` times their mean."""
     for c in range(x.shape[0]):
         mean = np.float64(0.0)
