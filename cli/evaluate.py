@@ -96,6 +96,7 @@ def evaluate(
     if folder is not None:
         check_folder(folder)
     ranks = world()
+    ranks.agree("evaluate", click.get_current_context().params)
     separator = Separator(model, engine=engine)
     data = open_all(folders, choice_of(condition, subset, root))
     sets = [one for one in data if isinstance(one, MixtureSet)]

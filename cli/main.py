@@ -118,15 +118,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code if isinstance(code, int) else 0
     except click.Abort:  # click turns KeyboardInterrupt into this
         click.echo("refbss: interrupted", err=True)
+        _end_other_ranks(130)
         return 130
     except Terminated:
         click.echo("refbss: terminated", err=True)
+        _end_other_ranks(143)
         return 143
     except click.ClickException as error:
         _show_usage(error)
         return error.exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at exit
+        _end_other_ranks(1)
         return 1
     except (OSError, MemoryError) as error:
         return _fail(session, error, 1)

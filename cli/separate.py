@@ -56,6 +56,7 @@ def separate(
     from refbss.separation import Separator
 
     ranks = world()
+    ranks.agree("separate", click.get_current_context().params)
     separator = Separator(model, engine=engine)
     targets = _targets(files, out, separator.sources)
     out.mkdir(parents=True, exist_ok=True)

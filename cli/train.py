@@ -77,7 +77,7 @@ def train(
     data = open_all(folders, choice_of(condition, subset, root))
     trainer = Trainer(config, data, out, minutes=minutes, resume=resume, ranks=ranks)
     caught: list[int] = []
-    ranks.stopping = lambda: bool(caught)
+    ranks.stopping = lambda: len(caught)
 
     def leave(number: int, _: FrameType | None) -> None:
         caught.append(number)
@@ -95,7 +95,7 @@ def train(
                 note = f"loss {step.loss:.2f}" + (f", best {trainer.best:.2f} dB" if trainer.best is not None else "")
                 progress.update(step.step, note)
 
-            summary = trainer.run(report, lambda: bool(caught))
+            summary = trainer.run(report, lambda: caught[0] if caught else 0)
     except TrainingError as error:
         if ranks.first:  # every rank raises it
             click.echo(f"refbss: error: {' '.join(str(error).split())}", err=True)
@@ -107,15 +107,16 @@ def train(
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    stopped = trainer.stopped_by
     if not ranks.first:
-        return 128 + caught[0] if caught else 0
+        return 128 + stopped if stopped else 0
     _draw_curve(out)
     score = "" if summary.best_db is None else f", best validation SI-SDR {summary.best_db:.2f} dB"
     line = f"{summary.reason} at step {summary.step}, {summary.minutes:.1f} minutes{score}; run in {out}"
     emit({**summary._asdict(), "run": str(out)}, line, as_json=as_json)
-    if caught:
-        click.echo(f"Stopped by {signal.Signals(caught[0]).name}; saved {out / 'last'}. Go on with --resume.", err=True)
-        return 128 + caught[0]
+    if stopped:
+        click.echo(f"Stopped by {signal.Signals(stopped).name}; saved {out / 'last'}. Go on with --resume.", err=True)
+        return 128 + stopped
     return 0
 
 

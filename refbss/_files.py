@@ -30,6 +30,17 @@ def replaced(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """An OSError inside that names no file, such as one of a full disk, names this one."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename:
+            raise
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from None
+
+
 def check_writable(path: Path) -> None:
     """Raises OSError where ``replaced`` could not write; nothing is left behind."""
     if path.is_dir():

@@ -20,6 +20,7 @@ from typing import Any
 
 import numba
 from numba.core.caching import FunctionCache
+from numba.extending import register_jitable
 
 from refbss._version import __version__
 
@@ -138,3 +139,14 @@ def ordered_kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     For what a whole signal and a hop compute alike: two kernels that write the same expressions get the same bits.
     """
     return _compile(function, fast_cache_dir())
+
+
+STRICT: Any = {"fastmath": False}
+"""Options of what fast kernels call. Left open, it would take its flags from whichever kernel compiles it first; and
+with leave to reorder sums, the copy that runs where it is compiled and the copy that the cache keeps could differ."""
+
+
+def helper(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a function callable from kernels, in IEEE arithmetic whatever their own flags are."""
+    made: Callable[..., Any] = register_jitable(**STRICT)(function)
+    return made

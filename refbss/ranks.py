@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, TypeVar
 
@@ -22,8 +22,8 @@ T = TypeVar("T")
 
 LAUNCHERS = ("PMI_SIZE", "PMIX_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 """Variables in which launchers of MPI jobs say how many processes there are."""
-SPIN_S, NAP_S, GRACE_S = 0.002, 0.0002, 5.0
-"""A rank waits this long without sleeping, then in naps; and this long for the others after it was told to stop."""
+SPIN_S, NAP_S = 0.002, 0.0002
+"""A rank waits this long without sleeping, then in naps."""
 
 
 class LostRank(RuntimeError):
@@ -37,8 +37,8 @@ class Ranks:
         self._communicator, self._mpi = communicator, mpi
         self.rank: int = 0 if communicator is None else communicator.Get_rank()
         self.size: int = 1 if communicator is None else communicator.Get_size()
-        self.stopping: Callable[[], bool] = lambda: False
-        """Says whether this process was told to end; asked while it waits."""
+        self.stopping: Callable[[], int] = lambda: 0
+        """How often this process was told to end; asked while it waits. After the second time it waits no longer."""
 
     @property
     def first(self) -> bool:
@@ -93,15 +93,19 @@ class Ranks:
 
     def _wait(self, request: Any) -> None:
         began = time.monotonic()
-        told: float | None = None
         while not request.Test():
-            now = time.monotonic()
-            if now - began > SPIN_S:
+            if time.monotonic() - began > SPIN_S:
                 time.sleep(NAP_S)
-            if self.stopping():
-                told = now if told is None else told
-                if now - told > GRACE_S:
-                    raise LostRank(f"rank {self.rank} was told to stop, and another rank does not answer")
+            if self.stopping() > 1:
+                raise LostRank(f"rank {self.rank} was told to stop twice while another rank did not answer")
+
+    def agree(self, op: str, facts: Mapping[str, Any]) -> None:
+        """Raises InputError, on every rank, when one of them holds another value of a fact than the first."""
+        first, *others = self.share(dict(facts))
+        for rank, other in enumerate(others, start=1):
+            for name, value in first.items():
+                if other[name] != value:
+                    raise InputError(f"{op}: {name} on rank {rank} is {other[name]}, wanted {value} as on rank 0")
 
     def abort(self, code: int) -> None:
         """End every process of the job at once, after an error that the others do not know of."""
@@ -112,7 +116,7 @@ class Ranks:
 @cache
 def world() -> Ranks:
     """The ranks of this job. Raises InputError where a launcher started several processes and mpi4py is missing."""
-    started = max((int(os.environ[name]) for name in LAUNCHERS if os.environ.get(name, "").isdigit()), default=1)
+    started = max((int(os.environ[name]) for name in LAUNCHERS if os.environ.get(name, "").isdecimal()), default=1)
     if started == 1:
         return Ranks()
     try:

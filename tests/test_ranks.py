@@ -142,6 +142,88 @@ def test_an_error_is_said_once_and_ends_the_job(tmp_path: Path) -> None:
 
 
 @needs_mpi
+def test_a_batch_has_an_item_for_each_rank(tmp_path: Path) -> None:
+    code, _, err = run(2, *TRAIN, "--steps", "2", "--out", tmp_path / "run", "--set", "train.batch=1")
+    assert code == 2 and "Traceback" not in err
+    assert err.count("refbss: error: train: train.batch is 1, wanted at least 2, one for each rank") == 1
+
+
+def unlike(first: list[object], second: list[object]) -> tuple[int, str]:
+    """Exit code and stderr of two ranks that were started with different arguments."""
+    assert MPIEXEC is not None
+    command = [sys.executable, "-m", "refbss_cli.main"]
+    parts = [MPIEXEC, "-n", "1", *command, *map(str, first), ":", "-n", "1", *command, *map(str, second)]
+    done = subprocess.run(parts, capture_output=True, text=True, timeout=120)
+    return done.returncode, done.stderr
+
+
+@needs_mpi
+@pytest.mark.parametrize(
+    ("key", "value", "came"),
+    [
+        ("train.learning_rate", "0.5", "0.5"),
+        ("train.exact", "false", "False"),
+        ("mix.gain_db", "9.0", "9.0"),
+        ("train.validate_every", "1", "1"),
+    ],
+)
+def test_ranks_that_would_train_something_else_are_refused(tmp_path: Path, key: str, value: str, came: str) -> None:
+    asked = [*TRAIN, "--steps", 2, "--out", tmp_path / "run"]
+    code, err = unlike(asked, [*asked, "--set", f"{key}={value}"])
+    assert code == 2 and f"train: {key} on rank 1 is {came}, wanted" in err and "Traceback" not in err, err
+
+
+@needs_mpi
+def test_only_the_number_of_workers_may_differ(alone: Path, tmp_path: Path) -> None:
+    asked = [*TRAIN, "--steps", 6, "--out", tmp_path / "run"]
+    code, err = unlike(asked, [*asked, "--set", "train.workers=1"])
+    assert code == 0, err
+    assert all(np.array_equal(weights(tmp_path / "run")[name], array) for name, array in weights(alone).items())
+
+
+@needs_mpi
+def test_ranks_that_would_score_or_separate_something_else_are_refused(tmp_path: Path) -> None:
+    asked = ["evaluate", "--data", "embedded", "--n", 2, "--seconds", 1]
+    code, err = unlike(asked, [*asked, "--seed", 77])
+    assert code == 2 and "evaluate: seed on rank 1 is 77, wanted 1 as on rank 0" in err, err
+    files = [tmp_path / "a.wav", tmp_path / "b.wav"]
+    for file in files:
+        write_audio(file, np.full((1, 4000), 0.1), 8000)
+    asked = ["separate", "--out", tmp_path / "out", files[0]]
+    code, err = unlike([*asked, files[1]], asked)
+    assert code == 2 and "separate: files on rank 1 is" in err and not (tmp_path / "out").exists(), err
+
+
+@needs_mpi
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="the ranks are found in /proc")
+@pytest.mark.parametrize("last", [False, True])
+def test_a_rank_that_is_told_to_stop_ends_the_job(last: bool) -> None:
+    process = start(2, "evaluate", "--data", "embedded", "--n", "2000")
+    deadline = time.monotonic() + 60
+    while len(processes(process.pid)) < 2:
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    time.sleep(2.0)
+    os.kill(processes(process.pid)[-1 if last else 0], signal.SIGTERM)
+    process.communicate(timeout=20)
+    assert process.returncode != 0
+
+
+@needs_mpi
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="the ranks are found in /proc")
+def test_the_first_rank_says_what_stopped_another(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    process = start(2, *TRAIN, "--steps", "100000", "--out", folder)
+    deadline = time.monotonic() + 120
+    while not (folder / "last" / "state.json").exists():
+        assert time.monotonic() < deadline and process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    os.kill(processes(process.pid)[-1], signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 143 and "Stopped by SIGTERM; saved" in err, err
+
+
+@needs_mpi
 def test_an_error_of_another_rank_is_said(tmp_path: Path) -> None:
     rate = "train.learning_rate=1e30"
     code, _, err = run(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from refbss import InputError
+from refbss._checks import NotFiniteError
 from refbss.engine import engine
 from refbss.models import lvbd
 from refbss.models.lvbd_config import LvbdConfig
@@ -119,13 +120,49 @@ def test_two_streams_do_not_share_their_state() -> None:
     assert np.array_equal(got, wanted)
 
 
-@pytest.mark.parametrize("samples", [np.zeros(15, np.float32), np.zeros(16), np.zeros((1, 16), np.float32), [0.0] * 16])
+@pytest.mark.parametrize(
+    "samples", [
+        np.zeros(15, np.float32), np.zeros(16), np.zeros((1, 16), np.float32), [0.0] * 16,
+        np.ma.masked_array(np.zeros(16, np.float32)),
+    ],
+)  # fmt: skip
 def test_other_samples_are_refused(samples: Any) -> None:
     stream = HopStream(drawn(TINY, "float32"), TINY)
-    with pytest.raises(InputError, match=r"stream: samples is .*, wanted float32 of shape \(16,\)"):
+    with pytest.raises(InputError, match=r"stream: samples is .*, wanted (an unmasked )?float32 of shape \(16,\)"):
         stream.step(samples)
 
 
 def test_other_engines_are_refused() -> None:
     with pytest.raises(InputError, match="engine"):
         HopStream(drawn(TINY, "float32"), TINY, engine="faster")
+
+
+@pytest.mark.parametrize("name", ["fast", "reference"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_samples_that_are_not_finite_leave_the_stream_as_it_was(name: str, bad: float) -> None:
+    stream, other = (HopStream(drawn(TINY, "float32"), TINY, engine=name) for _ in range(2))
+    mix = normal(generator(4, "stream"), 12, TINY.hop).astype(np.float32)
+    for hop in mix:
+        with pytest.raises(NotFiniteError, match="stream: samples holds NaN or infinity"):
+            stream.step(np.where(np.arange(TINY.hop) == 9, np.float32(bad), hop))
+        assert np.array_equal(stream.step(hop), other.step(hop))
+
+
+@pytest.mark.parametrize("name", ["fast", "reference"])
+def test_parameters_are_checked_and_copied(name: str) -> None:
+    params = drawn(TINY, "float32")
+    short = params | {"encoder.conv.0.bias": params["encoder.conv.0.bias"][:-1]}
+    for wrong, message in (
+        ({}, "missing tensors"),
+        (short, "tensor encoder.conv.0.bias has shape"),
+        (params | {"memory.m0": params["memory.m0"].astype(float)}, "tensor memory.m0 has dtype float64"),
+        (drawn(dataclasses.replace(TINY, sources=3), "float32"), "has shape"),
+    ):
+        with pytest.raises(InputError, match=f"stream: params: .*{message}"):
+            HopStream(wrong, TINY, engine=name)
+    mix = np.full(TINY.hop, 0.1, np.float32)
+    stream = HopStream(params, TINY, engine=name)
+    wanted = HopStream(drawn(TINY, "float32"), TINY, engine=name).step(mix)
+    for array in params.values():
+        array[...] = 0.0
+    assert np.array_equal(stream.step(mix), wanted)

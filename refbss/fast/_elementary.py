@@ -21,6 +21,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
+from refbss._jit import STRICT
+
 _intrinsic: Any = intrinsic  # called from kernels with one argument less than it is written with
 
 
@@ -53,7 +55,7 @@ def tanh(x: Any) -> Any:
     return np.tanh(x)
 
 
-@overload(exp)
+@overload(exp, jit_options=STRICT)
 def _exp(x: Any) -> Any:
     def library(x: Any) -> Any:
         return math.exp(x)
@@ -77,7 +79,7 @@ def _exp(x: Any) -> Any:
     return single if x == types.float32 else library
 
 
-@overload(sigmoid)
+@overload(sigmoid, jit_options=STRICT)
 def _sigmoid(x: Any) -> Any:
     of = np.float32 if x == types.float32 else np.float64
 
@@ -89,7 +91,7 @@ def _sigmoid(x: Any) -> Any:
     return compiled
 
 
-@overload(tanh)
+@overload(tanh, jit_options=STRICT)
 def _tanh(x: Any) -> Any:
     def library(x: Any) -> Any:
         return math.tanh(x)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba.extending import register_jitable
-
+from refbss._jit import helper
 from refbss.fast._sums import inner
 
 
-@register_jitable
+@helper
 def write_block(
     m: Any, q: Any, mu: Any, eta: Any, e0: Any, delta: Any, m_new: Any, q_new: Any, e: Any, a: Any, mean: Any
 ) -> Any:
@@ -49,15 +48,15 @@ def write_block(
     return total
 
 
-@register_jitable
+@helper
 def write_block_backward(
     dm_new: Any, dq_new: Any, m: Any, q: Any, mu: Any, eta: Any, e0: Any, e: Any, a: Any, total: Any, mean: Any,
     dm: Any, dq: Any, dmu: Any, deta: Any, dmean: Any,
 ) -> None:  # fmt: skip
-    """Gradients of the state after the write to dm and dq (K, D), dmu (L, D); added to deta (K,). dmean is scratch."""
+    """Gradients of the state after the write: dm, dq (K, D), dmu (L, D), added to deta (K,). Scratch: dmean (4, D)."""
     frames, latent = mu.shape[0], mean.shape[1]
     zero, one, two = mu.dtype.type(0.0), mu.dtype.type(1.0), mu.dtype.type(2.0)
-    zbar, qbar, dzbar, dqbar = mean[0], mean[1], dmean[0], dmean[1]
+    zbar, qbar, dzbar, dqbar, of_m, of_q = mean[0], mean[1], dmean[0], dmean[1], dmean[2], dmean[3]
     active = zero
     for t in range(frames):
         active += a[t]
@@ -67,23 +66,25 @@ def write_block_backward(
         dzbar[d] = zero
         dqbar[d] = zero
     for k in range(eta.shape[0]):
-        pull = zero
         rate = eta[k] * gain
         for d in range(latent):
             gm, gq = dm_new[k, d], dq_new[k, d]
-            pull += (zbar[d] - m[k, d]) * gm + (qbar[d] - q[k, d]) * gq
+            of_m[d] = zbar[d] - m[k, d]
+            of_q[d] = qbar[d] - q[k, d]
             dm[k, d] = (one - rate) * gm
             dq[k, d] = (one - rate) * gq
             dzbar[d] += rate * gm
             dqbar[d] += rate * gq
+        pull = inner(of_m, dm_new[k]) + inner(of_q, dq_new[k])
         dgain += eta[k] * pull
         deta[k] += gain * pull
     share = one / total
     for t in range(frames):
-        moved = zero
         for d in range(latent):
             v = mu[t, d]
-            moved += (v - zbar[d]) * dzbar[d] + (v * v - qbar[d]) * dqbar[d]
+            of_m[d] = v - zbar[d]
+            of_q[d] = v * v - qbar[d]
+        moved = inner(of_m, dzbar) + inner(of_q, dqbar)
         da = dgain / mu.dtype.type(frames) + moved * share
         energy = e[t] + e0
         of_energy = two * da * e0 / (energy * energy) / mu.dtype.type(latent)

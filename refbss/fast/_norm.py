@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba.extending import register_jitable
 
+from refbss._jit import helper
 from refbss.fast._sums import inner, total
 
 
-@register_jitable
+@helper
 def normalise(x: Any, gamma: Any, beta: Any, eps: Any, xhat: Any, y: Any) -> Any:
     """xhat, the normalised x (C,), and y = gamma xhat + beta; returns one over the deviation. y may be x."""
     share = x.dtype.type(1.0 / x.shape[0])

@@ -14,6 +14,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, overload
 
+from refbss._jit import STRICT
 from refbss.fast._tiles import Vectors
 
 _intrinsic: Any = intrinsic  # called from kernels with one argument less than it is written with
@@ -72,7 +73,7 @@ def inner(x: Any, y: Any) -> Any:
     return np.sum(x * y)
 
 
-@overload(total)
+@overload(total, jit_options=STRICT)
 def _total_of(x: Any) -> Any:
     summed = _total[x.dtype.bitwidth // 8]
 
@@ -82,7 +83,7 @@ def _total_of(x: Any) -> Any:
     return compiled
 
 
-@overload(inner)
+@overload(inner, jit_options=STRICT)
 def _inner_of(x: Any, y: Any) -> Any:
     summed = _inner[x.dtype.bitwidth // 8]
 

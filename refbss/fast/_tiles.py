@@ -15,7 +15,9 @@ import numpy as np
 from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, overload, register_jitable
+from numba.extending import intrinsic, overload
+
+from refbss._jit import STRICT, helper
 
 INNER, OUTER = 256, 64
 """Terms of a sum, and rows, that are worked through at a time: their panels stay in the caches near the core."""
@@ -157,7 +159,7 @@ def _strip(size: int, rows: int, vectors: int) -> Any:
     last_vector = _tile(size, rows, 1, False)
     wide, narrow = vectors * VECTOR, 2 * VECTOR
 
-    @register_jitable
+    @helper
     def strip(a, a_row, a_k, b, b_k, start, start_row, out, out_row, i, last, inner, columns):  # type: ignore[no-untyped-def]
         at, end = 0, columns * size
         while at < end:
@@ -183,7 +185,7 @@ def _multiply(size: int) -> Any:
     many, four, two, one = (_strip(size, *shape) for shape in ((_ROWS, 2), (4, 2), (2, 4), (1, 8)))
     tall = _ROWS
 
-    @register_jitable
+    @helper
     def multiply(a, a_row, a_k, b, b_k, start, start_row, out, out_row, rows, inner, columns):  # type: ignore[no-untyped-def]
         for first in range(0, rows, OUTER):
             last = min(rows, first + OUTER)
@@ -217,7 +219,7 @@ def product(a: Any, b: Any, start: Any, step: int, out: Any) -> None:
     out[:] = (start if step else start[:1]) + a @ b
 
 
-@overload(product)
+@overload(product, jit_options=STRICT)
 def _product(a: Any, b: Any, start: Any, step: Any, out: Any) -> Any:
     multiply = _single if out.dtype == types.float32 else _double
 

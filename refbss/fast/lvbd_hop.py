@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba.extending import register_jitable
 from numpy.lib.stride_tricks import as_strided
 
-from refbss._jit import ordered_kernel
+from refbss._checks import NotFiniteError
+from refbss._jit import helper, ordered_kernel
 from refbss._types import Array
 from refbss.fast._elementary import sigmoid, tanh
 from refbss.fast._layout import kernel_rows, kernel_slices
@@ -37,13 +37,13 @@ def flat(parts: list[Array], dtype: Any) -> Array:
     return whole
 
 
-@register_jitable
+@helper
 def _after(place: int, size: int) -> int:
     """Where the array behind one of ``size`` numbers begins."""
     return place + (size + LINE - 1) // LINE * LINE
 
 
-@register_jitable
+@helper
 def _matrix(flat: Any, place: int, rows: int, columns: int) -> Any:
     return flat[place : place + rows * columns].reshape(rows, columns)
 
@@ -243,6 +243,10 @@ def _hop(  # type: ignore[no-untyped-def]
     weights, state, count, convs, decoders, sizes, norm, residual, concat, memory, eps, e0, delta, samples, est,
     features, g, x, xhat, normed, gates, r, u, mean, e, zero, windows, buffers,
 ):  # fmt: skip
+    """Returns whether all samples are finite; nothing is done where they are not."""
+    for n in range(samples.shape[0]):
+        if not np.isfinite(samples[n]):
+            return False
     sections, hidden, sources, latent, constants, block = sizes
     w, s = _encode(0, 0, weights, state, convs, samples, features)
     channels, first = features.shape[1], 0
@@ -279,6 +283,7 @@ def _hop(  # type: ignore[no-untyped-def]
     mus = state[s - _after(0, block * sources * latent) :][: block * sources * latent]
     z = _matrix(mus, count * sources * latent, sources, latent)
     _decode(w, s, weights, state, decoders, sources, z, zero, windows, buffers, est)
+    return True
 
 
 class FusedHop:
@@ -326,9 +331,10 @@ class FusedHop:
         self._count = 0
 
     def step(self, samples: Array) -> Array:
-        """The estimates (P, hop) of the next ``samples`` (hop,)."""
+        """The estimates (P, hop) of the next ``samples`` (hop,). Raises NotFiniteError, the state as it was."""
         est = np.empty((self._fixed[2][2], self.hop), samples.dtype)
-        _hop(self.weights, self.state, self._count, *self._fixed, samples, est, *self._scratch)
+        if not _hop(self.weights, self.state, self._count, *self._fixed, samples, est, *self._scratch):
+            raise NotFiniteError("stream: samples holds NaN or infinity, wanted finite samples")
         self._count = (self._count + 1) % self.block
         return est
 

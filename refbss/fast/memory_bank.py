@@ -70,6 +70,6 @@ def memory_write_backward(dm_new: Array, dq_new: Array, cache: FastMemoryWriteCa
     check_cotangents("memory_write", m.dtype, dm_new=(dm_new, m.shape), dq_new=(dq_new, m.shape))
     dm, dq, dmu, deta = np.empty_like(m), np.empty_like(m), np.empty_like(mu), np.zeros_like(eta)
     new = (np.ascontiguousarray(dm_new), np.ascontiguousarray(dq_new))
-    scratch = np.empty((2, mu.shape[-1]), mu.dtype)
+    scratch = np.empty((4, mu.shape[-1]), mu.dtype)
     _write_backward(*new, m, q, mu, eta, mu.dtype.type(e0), e, a, total, mean, dm, dq, dmu, deta, scratch)
     return MemoryWriteGrads(dm, dq, dmu, eta * (1 - eta) * deta)

@@ -225,7 +225,7 @@ def memory_separator_backward(
     rows, moments, blocks = batch * sources, read.shape[1], states.shape[3] - 1
     through, r = np.zeros((blocks, rows, channels), dtype), np.zeros((blocks, rows, moments), dtype)
     dr, (du, ds, u) = np.empty((rows, moments), dtype), np.empty((3, block, channels), dtype)
-    dmean, dmu_write = np.empty((2, latent), dtype), np.empty((block, latent), dtype)
+    dmean, dmu_write = np.empty((4, latent), dtype), np.empty((block, latent), dtype)
     _backward(
         x, g, np.ascontiguousarray(a), np.ascontiguousarray(read), np.ascontiguousarray(v), w, y, states, eta, e,
         active, total, mean, block, dtype.type(e0), memory, truncate, dstates, dy, dx, dg, da, dc, dv, db, dstate,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from refbss._checks import check_cotangents
-from refbss._jit import fast_kernel
+from refbss._jit import fast_kernel, helper
 from refbss._types import Array
+from refbss.fast._sums import inner as dot
 from refbss.losses._constants import TINY
 from refbss.losses.softmax_permutation import SoftmaxPermutationGrads, check_similarity, check_weights
 
@@ -29,15 +30,16 @@ class FastSoftmaxPermutationCache(NamedTuple):
     floor: float
 
 
-@fast_kernel
-def _energies(x, frame, floor, energy, floored):  # type: ignore[no-untyped-def]
-    """Energy of every frame of x (C, N), and that plus ``floor`` times their mean."""
+@helper
+def _energies(x: Any, frame: Any, floor: Any, energy: Any, floored: Any, wide: Any) -> None:
+    """Energy of every frame of x (C, N), and that plus ``floor`` times their mean; wide (frame,) is scratch."""
     for c in range(x.shape[0]):
         mean = np.float64(0.0)
         for f in range(energy.shape[1]):
-            total, part = np.float64(0.0), x[c, f * frame : (f + 1) * frame]
+            part = x[c, f * frame : (f + 1) * frame]
             for n in range(frame):
-                total += np.float64(part[n]) * np.float64(part[n])
+                wide[n] = part[n]
+            total = dot(wide, wide)
             energy[c, f] = total
             mean += total
         mean = floor * mean / energy.shape[1] + TINY
@@ -46,11 +48,11 @@ def _energies(x, frame, floor, energy, floored):  # type: ignore[no-untyped-def]
 
 
 @fast_kernel
-def _forward(est, ref, frame, temp, floor, weights, u, v, activity, inner, pi, loss, energy, sums):  # type: ignore[no-untyped-def]
+def _forward(est, ref, frame, temp, floor, weights, u, v, activity, inner, pi, loss, energy, sums, wide):  # type: ignore[no-untyped-def]
     batch, outputs, references, frames = inner.shape
     for i in range(batch):
-        _energies(est[i], frame, floor, energy[:outputs], u[i])
-        _energies(ref[i], frame, floor, energy[:references], v[i])
+        _energies(est[i], frame, floor, energy[:outputs], u[i], wide)
+        _energies(ref[i], frame, floor, energy[:references], v[i], wide)
         for j in range(references):
             for f in range(frames):
                 activity[i, j, f] = energy[j, f] / v[i, j, f]
@@ -149,8 +151,9 @@ def softmax_permutation_forward(
     frames = samples // frame
     u, v, activity = (np.empty((batch, count, frames)) for count in (outputs, references, references))
     inner, pi = np.empty((2, batch, outputs, references, frames))
-    loss, energy, sums = np.empty(batch), np.empty((max(outputs, references), frames)), np.zeros(frames + 1)
-    _forward(est, ref, frame, float(temp), float(floor), lam, u, v, activity, inner, pi, loss, energy, sums)
+    loss = np.empty(batch)
+    scratch = np.empty((max(outputs, references), frames)), np.zeros(frames + 1), np.empty(frame)
+    _forward(est, ref, frame, float(temp), float(floor), lam, u, v, activity, inner, pi, loss, *scratch)
     cache = FastSoftmaxPermutationCache(est, ref, u, v, activity, inner, pi, frame, float(temp), lam, float(floor))
     return loss.astype(est.dtype), cache
 

@@ -6,6 +6,7 @@ step, so for an instant the old one stands under another name; whoever reads fin
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from refbss._checks import InputError
+from refbss._files import naming
 from refbss._version import __version__
 from refbss.config import load_config, to_dict
 from refbss.models.lvbd_params import init_params
@@ -57,15 +59,34 @@ def save_checkpoint(
 ) -> None:
     """Write the checkpoint at ``folder``; at every instant a whole one, old or new, is on the disk.
 
-    ``state`` holds step, best and whatever else the run needs; config, sample rate and versions are added.
+    ``state`` holds step, best and whatever else the run needs; config, sample rate and versions are added. Raises
+    OSError, which names the folder, where it cannot be written; what was there stays.
     """
     new, old = _temporary(folder), _previous(folder)
     shutil.rmtree(new, ignore_errors=True)
+    try:
+        with naming(folder):
+            _write(new, config, params, optimizer, state)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+    if folder.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        folder.rename(old)
+    new.rename(folder)
+    _flush(folder.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _write(new: Path, config: RunConfig, params: Params, optimizer: AdamState | None, state: dict[str, Any]) -> None:
     new.mkdir(parents=True)
-    save_file(params, new / "model.safetensors")
-    if optimizer is not None:
-        moments = {f"m.{k}": v for k, v in optimizer.m.items()} | {f"v.{k}": v for k, v in optimizer.v.items()}
-        save_file(moments, new / "optim.safetensors")
+    try:
+        save_file(params, new / "model.safetensors")
+        if optimizer is not None:
+            moments = {f"m.{k}": v for k, v in optimizer.m.items()} | {f"v.{k}": v for k, v in optimizer.v.items()}
+            save_file(moments, new / "optim.safetensors")
+    except SafetensorError as error:
+        raise OSError(errno.EIO, f"cannot be written ({error})") from None
     record = {
         "format": FORMAT,
         "version": __version__,
@@ -77,12 +98,6 @@ def save_checkpoint(
     for path in new.iterdir():
         path.chmod((new / "state.json").stat().st_mode)  # safetensors keeps its files from everybody else
         _flush(path)
-    if folder.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        folder.rename(old)
-    new.rename(folder)
-    _flush(folder.parent)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def find_checkpoint(name: str | Path) -> Path:

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TextIO
 import numpy as np
 
 from refbss._checks import InputError, NotFiniteError, check_number
-from refbss._files import replaced
+from refbss._files import naming, replaced
 from refbss._types import Array
 from refbss.config import dump_toml, to_dict
 from refbss.data.opening import Data
@@ -91,15 +91,16 @@ class Trainer:
         if minutes is not None:
             check_number("train", above=0.0, minutes=minutes)
         self.ranks = ranks or Ranks()
-        if config.train.shards < self.ranks.size:
-            raise InputError(
-                f"train: train.shards is {config.train.shards}, wanted at least {self.ranks.size}, one for each rank"
-            )
+        for name in ("shards", "batch"):
+            if getattr(config.train, name) < self.ranks.size:
+                came = f"train.{name} is {getattr(config.train, name)}"
+                raise InputError(f"train: {came}, wanted at least {self.ranks.size}, one for each rank")
         found = where_to_go_on(out, resume=resume)
         self.out, self.minutes = out, minutes
         self.data = [describe(corpus) for corpus in corpora]
         self.steps: int | None = None if minutes else config.train.steps
         self.step, self.best, self.spent = 0, None, 0.0
+        self.stopped_by = 0
         if found is not None:
             checkpoint = load_checkpoint(found, optimizer=True)
             self._check_same(checkpoint.config, config, found)
@@ -131,7 +132,8 @@ class Trainer:
             except InputError as error:
                 raise InputError(f"{error}; train.validate_every = 0 goes without validation") from None
         out.mkdir(parents=True, exist_ok=True)
-        check_agreement(self.ranks, self.params, {"data": self.data, "step": self.step, "steps": self.steps})
+        facts = {"data": self.data, "step": self.step, "steps": self.steps, "minutes": self.minutes, "run": str(out)}
+        check_agreement(self.ranks, self.params, config, facts)
 
     @staticmethod
     def _check_same(stored: RunConfig, wanted: RunConfig, folder: Path) -> None:
@@ -282,23 +284,28 @@ class Trainer:
             path.write_text(dump_toml(self.config), encoding="utf-8")
         cut_log(self.out / "log.jsonl", self.step)
 
-    def run(self, report: Callable[[Step, int | None], None], stop: Callable[[], bool] = lambda: False) -> Summary:
-        """Train to the end, or until ``stop`` says so; then save. ``report`` hears of every step.
+    def run(self, report: Callable[[Step, int | None], None], stop: Callable[[], int] = lambda: 0) -> Summary:
+        """Train to the end, or until ``stop`` is not 0 on some rank; then save. ``report`` hears of every step.
+
+        What it was, such as a signal, is in ``stopped_by`` on every rank afterwards.
 
         Raises TrainingError when something is not finite; the last checkpoint stays as it is. Raises InputError when
         another training works in the folder, or its log is damaged; nothing in it is touched then.
         """
         config = self.config.train
         timed: list[float] = []
-        with workers(config.workers or max(1, cpus() // self.ranks.local())) as pool, self._log() as log:
+        share = max(1, cpus() // self.ranks.local())
+        with workers(config.workers or share) as pool, self._log() as log:
             while self.steps is None or self.step < self.steps:
-                if any(self.ranks.share(stop())):
+                self.stopped_by = max(self.ranks.share(stop()))
+                if self.stopped_by:
                     break
                 began = time.perf_counter()
                 loss, terms, norm, rate = self._advance(pool)
                 self.step += 1
                 timed.append(time.perf_counter() - began)
-                if self.steps is None and len(timed) >= UNTIMED_STEPS + TIMED_STEPS:
+                settled = self.steps is None and len(timed) >= UNTIMED_STEPS + TIMED_STEPS
+                if settled:
                     seconds = float(np.mean(timed[UNTIMED_STEPS:]))
                     self.steps = self.ranks.share(self._steps_in_time(seconds))[0]
                 score = memory = None
@@ -309,12 +316,13 @@ class Trainer:
                 self.spent += seconds
                 step = Step(self.step, loss, terms, norm, rate, seconds, score, memory)
                 if log is not None:
-                    log.write(json.dumps(step._asdict()) + "\n")
-                    log.flush()
+                    with naming(self.out / "log.jsonl"):
+                        log.write(json.dumps(step._asdict()) + "\n")
+                        log.flush()
                 if score is not None and (self.best is None or score > self.best):
                     self.best = score
                     self.save("best")
-                if self.step % config.checkpoint_every == 0 or last:
+                if self.step % config.checkpoint_every == 0 or last or settled:  # who resumes needs the settled length
                     self.save()
                 report(step, self.steps)
             finished = self.steps is not None and self.step >= self.steps

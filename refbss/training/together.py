@@ -13,10 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from refbss._checks import InputError
 from refbss._types import Array
+from refbss._version import __version__
+from refbss.config import to_dict
 from refbss.models.params import Params
 from refbss.ranks import Ranks
+from refbss.training.config import RunConfig
 from refbss.training.shards import total_gradients
 
 
@@ -63,13 +65,14 @@ def total_over_ranks(ranks: Ranks, shards: Sequence[Params], count: int, *, exac
     return {name: piece.reshape(grad.shape) for (name, grad), piece in zip(shards[0].items(), pieces, strict=True)}
 
 
-def check_agreement(ranks: Ranks, params: Params, facts: dict[str, Any]) -> None:
-    """Raises InputError, on every rank, when one of them is about to train something else."""
+def check_agreement(ranks: Ranks, params: Params, config: RunConfig, facts: dict[str, Any]) -> None:
+    """Raises InputError, on every rank, when one of them is about to train something else.
+
+    They need the same configuration but for the number of workers, the same version, and equal ``facts``.
+    """
     checksum = 0
     for array in params.values():
         checksum = zlib.crc32(array.tobytes(), checksum)
-    first, *others = ranks.share({**facts, "parameters": checksum})
-    for rank, other in enumerate(others, start=1):
-        for name, value in first.items():
-            if other[name] != value:
-                raise InputError(f"train: {name} on rank {rank} is {other[name]}, wanted {value} as on rank 0")
+    keys = {f"{section}.{key}": value for section, keys in to_dict(config).items() for key, value in keys.items()}
+    keys.pop("train.workers")
+    ranks.agree("train", {"version": __version__, **keys, **facts, "checksum of the parameters": checksum})

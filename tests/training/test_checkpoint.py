@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -135,3 +138,28 @@ def test_nothing_there(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="holds no checkpoint, wanted a run with best/ or last/"):
             find_checkpoint(name)
         assert stored_checkpoint(name) is None
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from refbss.training.checkpoint import load_checkpoint, save_checkpoint
+found = load_checkpoint(sys.argv[1], optimizer=True)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
+try:
+    save_checkpoint(Path(sys.argv[1]), found.config, found.params, found.optimizer, {"step": 2, "best": None})
+except OSError as error:
+    print(error.filename, error.strerror)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a file's size is limited by setrlimit")
+@pytest.mark.parametrize("limit", [0, 10_000])
+def test_where_a_checkpoint_does_not_fit_the_old_one_stays(saved: Path, limit: int) -> None:
+    before = {path.name: path.read_bytes() for path in saved.iterdir()}
+    command = [sys.executable, "-c", FULL, str(saved), str(limit)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert str(saved.parent) in done.stdout and ("cannot be written" in done.stdout or "large" in done.stdout)
+    assert {path.name: path.read_bytes() for path in saved.iterdir()} == before
+    assert [path.name for path in saved.parent.iterdir()] == ["last"]

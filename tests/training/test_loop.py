@@ -259,6 +259,21 @@ def test_minutes_become_steps(trainer: Make, monkeypatch: pytest.MonkeyPatch) ->
     assert again.steps == heard[2] == read_state(run.out)["steps"]
 
 
+def test_the_length_is_saved_as_soon_as_it_is_known(trainer: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise a run that is killed before its next checkpoint would go on to another length."""
+    monkeypatch.setattr(loop, "UNTIMED_STEPS", 1)
+    monkeypatch.setattr(loop, "TIMED_STEPS", 2)
+    run = trainer(minutes=0.002, validate_every=0, checkpoint_every=1000)
+
+    def killed(step: Step, total: int | None) -> None:
+        if step.step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run.run(killed)
+    assert run.steps is not None and read_state(run.out)["steps"] == run.steps and read_state(run.out)["step"] == 3
+
+
 def test_the_folder_of_a_run(trainer: Make) -> None:
     run = trainer(steps=2)
     run.run(quiet)
