@@ -278,7 +278,7 @@ KEYS = {
 def fixture_signals(folder: str) -> tuple[Array, int]:
     """The sources of a folder, their channels averaged: (P, N), and the sample rate."""
     read = [read_audio(path) for path in sorted((FIXTURES / folder).glob("*.wav"))]
-    return np.stack([np.atleast_2d(x.T if x.ndim > 1 else x).mean(axis=0) for x, _ in read]), read[0][1]
+    return np.stack([x.mean(axis=0, dtype=np.float64) for x, _ in read]), read[0][1]
 
 
 @pytest.mark.skipif(not FIXTURES.is_dir(), reason="no mir_eval_separation in $REFBSS_DATA or beside the checkout")
