@@ -80,5 +80,7 @@ def ratio(timed: Timed) -> Ratio:
 
 
 def exponent(sizes: list[float], seconds: list[float]) -> float:
-    """The b of seconds = a sizes^b, fitted to the logarithms by least squares."""
+    """The b of seconds = a sizes^b, fitted to the logarithms by least squares; NaN where one of them is nothing."""
+    if min(seconds) <= 0:
+        return math.nan
     return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
