@@ -153,13 +153,19 @@ def _tile(size: int, rows: int, vectors: int, whole: bool) -> Any:
     return tile
 
 
+def _named(function: Any, name: str) -> Any:
+    """The function under a name of its own: machine code that was kept by several processes is linked by names, and
+    those of functions made in a function differ only by a number, which every process counts anew."""
+    function.__name__ = function.__qualname__ = name
+    return function
+
+
 def _strip(size: int, rows: int, vectors: int) -> Any:
     """Tiles of one height for the rows from ``i`` on, as many as there are before ``last``, and for all columns."""
     whole, pair, part = _tile(size, rows, vectors, True), _tile(size, rows, 2, True), _tile(size, rows, 2, False)
     last_vector = _tile(size, rows, 1, False)
     wide, narrow = vectors * VECTOR, 2 * VECTOR
 
-    @helper
     def strip(a, a_row, a_k, b, b_k, start, start_row, out, out_row, i, last, inner, columns):  # type: ignore[no-untyped-def]
         at, end = 0, columns * size
         while at < end:
@@ -177,7 +183,7 @@ def _strip(size: int, rows: int, vectors: int) -> Any:
                     part(to_a, a_row, a_k, b + at, b_k, to_start, start_row, to_out, out_row, inner, left)
             at += wide if at + wide <= end else narrow
 
-    return strip
+    return helper(_named(strip, f"strip_{size}_{rows}_{vectors}"))
 
 
 def _multiply(size: int) -> Any:
@@ -185,7 +191,6 @@ def _multiply(size: int) -> Any:
     many, four, two, one = (_strip(size, *shape) for shape in ((_ROWS, 2), (4, 2), (2, 4), (1, 8)))
     tall = _ROWS
 
-    @helper
     def multiply(a, a_row, a_k, b, b_k, start, start_row, out, out_row, rows, inner, columns):  # type: ignore[no-untyped-def]
         for first in range(0, rows, OUTER):
             last = min(rows, first + OUTER)
@@ -204,7 +209,7 @@ def _multiply(size: int) -> Any:
                 if i < last:
                     one(a_from, a_row, a_k, b_from, b_k, base, base_row, out, out_row, i, last, terms, columns)
 
-    return multiply
+    return helper(_named(multiply, f"multiply_{size}"))
 
 
 _single, _double = _multiply(4), _multiply(8)

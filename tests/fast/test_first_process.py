@@ -68,3 +68,32 @@ def test_the_same_bits_from_every_process(tmp_path: Path) -> None:
     for name, other in results.items():
         differ = [key for key, array in first.items() if not np.array_equal(array, other[key])]
         assert not differ, f"the process that {name}: {differ}"
+
+
+GRU = """
+import sys
+import numpy as np
+from refbss.fast import gru as fast
+from refbss.ops import gru as law
+
+for dtype in sys.argv[1:]:
+    rng = np.random.default_rng(0)
+    shapes = ((2, 9, 5), (12, 5), (12, 4), (12,), (12,), (2, 4))
+    arrays = [rng.standard_normal(shape).astype(dtype) for shape in shapes]
+    print(np.abs(fast.gru_forward(*arrays)[0] - law.gru_forward(*arrays)[0]).max())
+"""
+
+
+def test_kernels_that_two_processes_compiled_are_linked_by_their_own_names(tmp_path: Path) -> None:
+    """Each compiles one dtype, a third loads both: what they call must not be taken for one another."""
+    for dtypes in (["float32"], ["float64"], ["float32", "float64"]):
+        done = subprocess.run(
+            [sys.executable, "-c", GRU, *dtypes],
+            env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        errors = [float(line) for line in done.stdout.split()]
+        assert len(errors) == len(dtypes) and max(errors) < 1e-6, errors
