@@ -44,7 +44,9 @@ test: $(TEST_DONE)
 	[ -n "$$clean" ] || { echo "the tests passed, but ruff or mypy complained: see above" >&2; exit 1; }
 
 # The tests that need nothing but the law and its judges; tests/fast joins them under bounds checks.
+# The test that compiles the kernels three times over asks which process computes, not where it reads.
 LAW := tests/contract tests/losses tests/priors tests/math tests/golden
+COMPILING := --ignore tests/fast/test_first_process.py
 
 # Compiled kernels are cached without regard to bounds checks, so these have a folder of their own.
 law: $(TEST_DONE)
@@ -53,7 +55,7 @@ law: $(TEST_DONE)
 	@NUMBA_DISABLE_JIT=1 $(RUN) -m coverage run -m pytest -q $(LAW)
 	@$(RUN) -m coverage report
 	@echo "the law compiled with bounds checks"
-	@NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=build/boundscheck $(RUN) -m pytest -q $(LAW) tests/fast
+	@NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=build/boundscheck $(RUN) -m pytest -q $(LAW) tests/fast $(COMPILING)
 
 JOBS := 2
 mutation: $(TEST_DONE)

@@ -148,6 +148,32 @@ def test_a_batch_has_an_item_for_each_rank(tmp_path: Path) -> None:
     assert err.count("refbss: error: train: train.batch is 1, wanted at least 2, one for each rank") == 1
 
 
+ABORT = """
+import os, sys
+from refbss.ranks import Ranks
+
+class Job:
+    Get_rank, Get_size = (lambda self: 0), (lambda self: 2)
+    Abort = staticmethod(os._exit)
+
+print("what went wrong", file=sys.stderr, flush=True)
+Ranks(Job()).abort(3)
+"""
+
+
+def test_an_abort_waits_until_the_launcher_has_read_why() -> None:
+    process = subprocess.Popen([sys.executable, "-c", ABORT], stderr=subprocess.PIPE, text=True)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(3.0)
+    assert process.stderr is not None and process.stderr.readline() == "what went wrong\n"
+    assert process.wait(10.0) == 3
+
+
+def test_an_abort_does_not_wait_for_a_launcher_that_hangs() -> None:
+    with subprocess.Popen([sys.executable, "-c", ABORT], stderr=subprocess.PIPE) as process:
+        assert process.wait(60.0) == 3
+
+
 def unlike(first: list[object], second: list[object]) -> tuple[int, str]:
     """Exit code and stderr of two ranks that were started with different arguments."""
     assert MPIEXEC is not None
