@@ -67,7 +67,7 @@ def _separate(out: Path, model: str, seed: int, engine: str, say: Say) -> dict[s
     from refbss.data.audio_io import write_audio
     from refbss.data.layouts import only_speakers, open_corpus
     from refbss.data.mixing import MixConfig, Mixer
-    from refbss.evaluation.si_sdr import CONVENTION, si_sdri
+    from refbss.evaluation.si_sdr import CONVENTION, si_sdr_i
     from refbss.evaluation.spectrogram import draw_spectrograms
     from refbss.separation import Separator
 
@@ -79,8 +79,8 @@ def _separate(out: Path, model: str, seed: int, engine: str, say: Say) -> dict[s
     began = time.perf_counter()
     est = separator.separate(item.mix, separator.rate_hz)
     rtf = (time.perf_counter() - began) / MIX_S
-    score = si_sdri(ref=item.sources, est=est, mix=item.mix, silent="nan")
-    before = score.si_sdr_db - score.si_sdri_db
+    score = si_sdr_i(ref=item.sources, est=est, mix=item.mix, silent="nan")
+    before = score.si_sdr_db - score.si_sdr_i_db
     speakers = [name.split("/")[-1] for name in item.recipe["speakers"]]
     for name, low, high in zip(speakers, before, score.si_sdr_db, strict=True):
         say(f"   {name}: SI-SDR {low:.2f} dB in the mixture, {high:.2f} dB separated, gain {high - low:.2f} dB")
@@ -96,7 +96,7 @@ def _separate(out: Path, model: str, seed: int, engine: str, say: Say) -> dict[s
         "speakers": speakers,
         "si_sdr_before_db": before,
         "si_sdr_after_db": score.si_sdr_db,
-        "si_sdri_db": score.si_sdri_db.mean(),
+        "si_sdr_i_db": score.si_sdr_i_db.mean(),
         "convention": CONVENTION,
         "rtf": rtf,
         "files": [out / f"{name}.wav" for name in signals] + [picture] * (picture is not None),

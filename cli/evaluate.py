@@ -124,12 +124,12 @@ def evaluate(
     result = {
         "n": len(report.utterances),
         "si_sdr_db": report.si_sdr_db,
-        "si_sdri_db": report.si_sdri_db,
+        "si_sdr_i_db": report.si_sdr_i_db,
         "rtf": report.rtf,
         "permutation_error_rate": report.permutation_error_rate,
         "convention": CONVENTION,
         "si_sdr_interval_db": report.si_sdr_interval_db,
-        "si_sdri_interval_db": report.si_sdri_interval_db,
+        "si_sdr_i_interval_db": report.si_sdr_i_interval_db,
         "interval": scoring.INTERVAL,
         "clean": clean,
         "skipped": report.skipped,
@@ -142,7 +142,7 @@ def evaluate(
         f"{model} on {', '.join(folders)}: {count} mixtures, {clean} clean and {count - clean} noisy"
         + (f"; {report.skipped} silent references left out" if report.skipped else ""),
         _line("SI-SDR ", report.si_sdr_db, report.si_sdr_interval_db),
-        _line("SI-SDRi", report.si_sdri_db, report.si_sdri_interval_db),
+        _line("SI-SDRi", report.si_sdr_i_db, report.si_sdr_i_interval_db),
         f"permutation error rate {100 * report.permutation_error_rate:.1f} percent of active frames of 20 ms",
         f"real-time factor of one thread: {report.rtf:.3f}",
         f"convention: {CONVENTION}",

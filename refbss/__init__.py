@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from refbss._checks import InputError
     from refbss.config import dump_toml, load_config
     from refbss.evaluation.bss_eval import bss_eval_v3_images, bss_eval_v3_sources, bss_eval_v4
-    from refbss.evaluation.si_sdr import si_sdr, si_sdri
+    from refbss.evaluation.si_sdr import si_sdr, si_sdr_i
     from refbss.evaluation.si_sir import si_sar, si_sir
     from refbss.evaluation.snr import snr
     from refbss.models.lvbd_config import LvbdConfig, LvbdLossConfig
@@ -35,7 +35,7 @@ __all__ = [
     "load_config",
     "si_sar",
     "si_sdr",
-    "si_sdri",
+    "si_sdr_i",
     "si_sir",
     "snr",
 ]
@@ -53,7 +53,7 @@ _HOME = {
     "load_config": "refbss.config",
     "si_sar": "refbss.evaluation.si_sir",
     "si_sdr": "refbss.evaluation.si_sdr",
-    "si_sdri": "refbss.evaluation.si_sdr",
+    "si_sdr_i": "refbss.evaluation.si_sdr",
     "si_sir": "refbss.evaluation.si_sir",
     "snr": "refbss.evaluation.snr",
 }

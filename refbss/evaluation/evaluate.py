@@ -20,7 +20,7 @@ from refbss._files import replaced
 from refbss._types import Array
 from refbss.data.mixing import Item
 from refbss.evaluation.permutation import permutation_error_rate
-from refbss.evaluation.si_sdr import mean_db, si_sdri
+from refbss.evaluation.si_sdr import mean_db, si_sdr_i
 
 Map = Callable[[Callable[[Any], Any], Sequence[Any]], list[Any]]
 """Applies a function to every element, in order: ``map``, or threads that share the work."""
@@ -42,7 +42,7 @@ class Score(NamedTuple):
     clean: bool
     seconds: float
     si_sdr_db: Array
-    si_sdri_db: Array
+    si_sdr_i_db: Array
     permutation_error_rate: float
     processing_s: float
 
@@ -53,9 +53,9 @@ class Report:
 
     utterances: tuple[Score, ...]
     si_sdr_db: float
-    si_sdri_db: float
+    si_sdr_i_db: float
     si_sdr_interval_db: tuple[float, float]
-    si_sdri_interval_db: tuple[float, float]
+    si_sdr_i_interval_db: tuple[float, float]
     skipped: int
     permutation_error_rate: float
     """Mean over the utterances that have active frames."""
@@ -77,9 +77,9 @@ def score(separate: Callable[[Array], Array], item: Item, rate_hz: int) -> Score
     if not item.mix.any():
         nothing = np.full(len(est), np.nan)
         return Score(item.id, item.clean, len(item.mix) / rate_hz, nothing, nothing, math.nan, processing_s)
-    result = si_sdri(ref=item.sources, est=est, mix=item.mix, silent="nan")
+    result = si_sdr_i(ref=item.sources, est=est, mix=item.mix, silent="nan")
     failed = np.isnan(result.si_sdr_db) & item.sources.any(axis=1)
-    sdr, improvement = (np.where(failed, -np.inf, values) for values in (result.si_sdr_db, result.si_sdri_db))
+    sdr, improvement = (np.where(failed, -np.inf, values) for values in (result.si_sdr_db, result.si_sdr_i_db))
     frame = min(len(item.mix), max(1, round(FRAME_S * rate_hz)))
     errors = float(permutation_error_rate(ref=item.sources[None], est=est[None], frame=frame)[0])
     return Score(item.id, item.clean, len(item.mix) / rate_hz, sdr, improvement, errors, processing_s)
@@ -111,7 +111,7 @@ def evaluate(
 
 def summarise(scores: Sequence[Score]) -> Report:
     """Means over sources, then over utterances, and confidence intervals over utterances."""
-    sdr, improvement = (np.stack([getattr(s, name) for s in scores]) for name in ("si_sdr_db", "si_sdri_db"))
+    sdr, improvement = (np.stack([getattr(s, name) for s in scores]) for name in ("si_sdr_db", "si_sdr_i_db"))
     mean, skipped = mean_db(sdr, silent="skip")
     return Report(
         tuple(scores),
@@ -156,10 +156,10 @@ def write_csv(report: Report, path: Path) -> None:
     sources = range(1, len(report.utterances[0].si_sdr_db) + 1)
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    columns = [f"{name}_{p}" for name in ("si_sdr_db", "si_sdri_db") for p in sources]
-    rows.writerow(["id", "clean", "seconds", "si_sdr_db", "si_sdri_db", "permutation_error_rate", *columns])
+    columns = [f"{name}_{p}" for name in ("si_sdr_db", "si_sdr_i_db") for p in sources]
+    rows.writerow(["id", "clean", "seconds", "si_sdr_db", "si_sdr_i_db", "permutation_error_rate", *columns])
     for utterance in report.utterances:
-        both = (utterance.si_sdr_db, utterance.si_sdri_db)
+        both = (utterance.si_sdr_db, utterance.si_sdr_i_db)
         means = [mean_db(values, silent="skip")[0] for values in both]
         numbers = [f"{value:.6f}" for value in (*means, utterance.permutation_error_rate, *both[0], *both[1])]
         rows.writerow([utterance.id, str(utterance.clean).lower(), f"{utterance.seconds:g}", *numbers])

@@ -16,6 +16,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from refbss._types import Array
+from refbss.evaluation.signals import largest
 
 BLOCK_TAPS = 16
 """Samples of a block in filter lengths: longer blocks spend less on overlap and more on memory."""
@@ -66,11 +67,10 @@ def filters(ref: Array, est: Array, taps: int, window: int) -> Filters:
     sources, channels, samples = ref.shape
     lines = sources * channels
     size = _transform_size(min(samples, window), taps)
-    level = np.abs(ref.reshape(lines, samples)).max(axis=1, keepdims=True)
-    exponent = np.frexp(level)[1]
-    normal = np.ldexp(ref.reshape(lines, samples), -exponent)
-    gram = _gram(_correlations(normal, normal, taps, size))
-    inner = _correlations(normal, est.reshape(lines, samples), taps, size)[:, :, taps - 1 :]
+    rows, exponent = ref.reshape(lines, samples), np.frexp(largest(ref).reshape(lines, 1))[1]
+    gram = _gram(_correlations(rows, rows, taps, size, exponent, exponent))
+    inner = _correlations(rows, est.reshape(lines, samples), taps, size, exponent, np.zeros_like(exponent))
+    inner = inner[:, :, taps - 1 :]
     inner = inner.transpose(0, 2, 1).reshape(lines * taps, lines)
     joint, condition, singular = _solve(gram, inner)
     alone = np.empty_like(joint)
@@ -123,14 +123,17 @@ def _cut(x: Array, start: int, length: int) -> Array:
     return cut
 
 
-def _correlations(x: Array, y: Array, taps: int, size: int) -> Array:
-    """Sum over n of x[a, n] y[b, n + d] for d = -(taps - 1) .. taps - 1: (rows of x, rows of y, 2 taps - 1)."""
+def _correlations(x: Array, y: Array, taps: int, size: int, less_x: Array, less_y: Array) -> Array:
+    """Sum over n of x[a, n] y[b, n + d] for d = -(taps - 1) .. taps - 1: (rows of x, rows of y, 2 taps - 1).
+
+    x is taken times 2^-less_x and y times 2^-less_y, both (rows, 1).
+    """
     reach = taps - 1
     step = size - 2 * reach
     spectrum = np.zeros((len(x), len(y), size // 2 + 1), dtype=np.complex128)
     for start in range(0, x.shape[1], step):
-        left = scipy.fft.rfft(_cut(x, start, step), size)
-        right = scipy.fft.rfft(_cut(y, start - reach, size))
+        left = scipy.fft.rfft(np.ldexp(_cut(x, start, step), -less_x), size)
+        right = scipy.fft.rfft(np.ldexp(_cut(y, start - reach, size), -less_y))
         spectrum += left.conj()[:, np.newaxis] * right
     return np.asarray(scipy.fft.irfft(spectrum, size)[:, :, : 2 * reach + 1])
 
@@ -144,13 +147,14 @@ def _gram(correlations: Array) -> Array:
 
 def _solve(gram: Array, inner: Array) -> tuple[Array, float, int]:
     """The solution of gram x = inner, the condition number, and 1 where there is no unique one, else 0."""
-    factor, failed = scipy.linalg.lapack.dpotrf(gram, lower=True)
+    # A symmetric matrix is its own transpose, whose columns lie one behind the other as LAPACK wants them.
+    factor, failed = scipy.linalg.lapack.dpotrf(gram.T, lower=True, clean=False)
     if not failed:
         reciprocal, _ = scipy.linalg.lapack.dpocon(factor, np.abs(gram).sum(axis=0).max(), uplo="L")
         if reciprocal > np.finfo(np.float64).eps:
             solution, _ = scipy.linalg.lapack.dpotrs(factor, inner, lower=True)
             return solution, max(1.0, 1.0 / reciprocal), 0
-    factor, order, rank, _ = scipy.linalg.lapack.dpstrf(gram, lower=True)
+    factor, order, rank, _ = scipy.linalg.lapack.dpstrf(gram.T, lower=True)
     kept = order[:rank] - 1
     solution = np.zeros_like(inner)
     solution[kept], _ = scipy.linalg.lapack.dpotrs(factor[:rank, :rank], inner[kept], lower=True)

@@ -33,7 +33,7 @@ class Improvement(NamedTuple):
     """SI-SDR of every reference (..., P), its gain over the mixture (..., P), both in dB, and the permutation."""
 
     si_sdr_db: Array
-    si_sdri_db: Array
+    si_sdr_i_db: Array
     permutation: NDArray[np.int64]
 
 
@@ -57,7 +57,7 @@ def si_sdr(
     return _valued(chosen.ratio_db(s, e), s, e)
 
 
-def si_sdri(
+def si_sdr_i(
     *,
     ref: ArrayLike,
     est: ArrayLike,
@@ -72,13 +72,13 @@ def si_sdri(
     estimates (``best_permutation``); the improvement subtracts the SI-SDR of the mixture taken as an estimate. Raises
     InputError as :func:`si_sdr` does, and for a silent mixture.
     """
-    chosen = _convention("si_sdri", convention, zero_mean)
-    s, e = checked_pair("si_sdri", ref, est, scale=not chosen.level, zero_mean=chosen.zero_mean, silent=silent)
-    x = checked("si_sdri", "mix", mix, axes=("N",), scale=not chosen.level, zero_mean=chosen.zero_mean)
+    chosen = _convention("si_sdr_i", convention, zero_mean)
+    s, e = checked_pair("si_sdr_i", ref, est, scale=not chosen.level, zero_mean=chosen.zero_mean, silent=silent)
+    x = checked("si_sdr_i", "mix", mix, axes=("N",), scale=not chosen.level, zero_mean=chosen.zero_mean)
     if s.ndim < 2:
-        raise InputError(f"si_sdri: ref has shape {s.shape} and est {e.shape}, wanted (..., P, N) for both")
+        raise InputError(f"si_sdr_i: ref has shape {s.shape} and est {e.shape}, wanted (..., P, N) for both")
     if x.shape != (*s.shape[:-2], s.shape[-1]):
-        raise InputError(f"si_sdri: mix has shape {x.shape}, wanted {(*s.shape[:-2], s.shape[-1])} with ref {s.shape}")
+        raise InputError(f"si_sdr_i: mix has shape {x.shape}, wanted {(*s.shape[:-2], s.shape[-1])} with ref {s.shape}")
 
     def ratio_db(s: Array, e: Array) -> Array:
         return _valued(chosen.ratio_db(s, e), s, e)

@@ -9,6 +9,8 @@ from refbss._checks import InputError, check_choice
 from refbss._types import Array
 
 MOST_SOURCES = 20
+ORDINARY = 100
+"""Signals whose magnitude is between 2^-100 and 2^100 have squares that neither overflow nor vanish."""
 SILENT = ("raise", "nan", "skip")
 """What becomes of a silent signal: an error, NaN, or NaN that means leave out."""
 
@@ -105,19 +107,27 @@ def _real(op: str, name: str, signal: ArrayLike) -> Array:
 
 def scaled(x: Array, axes: tuple[int, ...] = (-1,)) -> Array:
     """Times the power of two that brings the largest magnitude over ``axes`` between 1/2 and 1; zeros stay."""
-    _, exponent = np.frexp(np.max(np.abs(x), axis=axes, keepdims=True))
+    _, exponent = np.frexp(largest(x, axes))
     return np.asarray(np.ldexp(x, -exponent))
 
 
 def scaled_together(s: Array, e: Array) -> tuple[Array, Array]:
-    """Two signals of one utterance, each of any shape, times one power of two: the larger magnitude is near 1."""
-    _, exponent = np.frexp(max(np.abs(s).max(), np.abs(e).max()))
-    return np.ldexp(s, -exponent), np.ldexp(e, -exponent)
+    """Two signals of one utterance (..., N) times one power of two, which keeps their squares far from the limits.
+
+    Such signals come back as they are, and nothing is copied.
+    """
+    _, exponent = np.frexp(max(largest(s).max(), largest(e).max()))
+    return (s, e) if abs(exponent) <= ORDINARY else (np.ldexp(s, -exponent), np.ldexp(e, -exponent))
+
+
+def largest(x: Array, axes: tuple[int, ...] = (-1,)) -> Array:
+    """The largest magnitude over ``axes``, which stay with length 1; no copy of x is made."""
+    return np.maximum(x.max(axis=axes, keepdims=True), -x.min(axis=axes, keepdims=True))
 
 
 def centred(x: Array) -> Array:
     """x (..., N) without its mean; what is constant but for rounding becomes zeros."""
     moved = x - np.mean(x, axis=-1, keepdims=True)
-    _, exponent = np.frexp(np.max(np.abs(x), axis=-1, keepdims=True))
-    largest = np.ldexp(np.max(np.abs(moved), axis=-1, keepdims=True), -exponent)
-    return np.where(largest <= 4.0 * np.finfo(np.float64).eps, 0.0, moved)
+    _, exponent = np.frexp(largest(x))
+    left = np.ldexp(largest(moved), -exponent)
+    return np.where(left <= 4.0 * np.finfo(np.float64).eps, 0.0, moved)

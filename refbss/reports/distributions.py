@@ -40,7 +40,7 @@ def values(scores: Sequence[Score]) -> Values:
     """Means over the sources of each utterance in dB, permutation errors in percent."""
     return Values(
         np.array([mean_of(score.si_sdr_db) for score in scores]),
-        np.array([mean_of(score.si_sdri_db) for score in scores]),
+        np.array([mean_of(score.si_sdr_i_db) for score in scores]),
         np.array([100 * score.permutation_error_rate for score in scores]),
         np.array([score.clean for score in scores]),
     )

@@ -80,7 +80,7 @@ def _summary(report: Report, result: Mapping[str, Any]) -> Markup:
     minutes = sum(score.seconds for score in report.utterances) / 60
     boxes = [
         ("SI-SDR", _large(result["si_sdr_db"], result["si_sdr_interval_db"])),
-        ("SI-SDR improvement", _large(result["si_sdri_db"], result["si_sdri_interval_db"])),
+        ("SI-SDR improvement", _large(result["si_sdr_i_db"], result["si_sdr_i_interval_db"])),
         ("Permutation errors", _errors(result["permutation_error_rate"])),
         (
             "Utterances",
@@ -116,7 +116,7 @@ def _score_table(report: Report, result: Mapping[str, Any]) -> Markup:
     rows = []
     clean = np.array([score.clean for score in report.utterances])
     kinds = distributions.groups(clean)
-    for title, field in (("SI-SDR", "si_sdr_db"), ("SI-SDR improvement", "si_sdri_db")):
+    for title, field in (("SI-SDR", "si_sdr_db"), ("SI-SDR improvement", "si_sdr_i_db")):
         every = np.stack([getattr(score, field) for score in report.utterances])
         span = result[f"{field.removesuffix('_db')}_interval_db"]
         both = None if span[0] is None else [number(span[0]), " to ", number(span[1])]
@@ -145,7 +145,7 @@ def _distributions(report: Report, result: Mapping[str, Any]) -> Markup:
     figures: list[Markup | None] = [
         distributions.histogram("SI-SDR", "dB", found.sdr, found.clean, report.si_sdr_db, report.si_sdr_interval_db),
         distributions.histogram(
-            "SI-SDR improvement", "dB", found.gain, found.clean, report.si_sdri_db, report.si_sdri_interval_db
+            "SI-SDR improvement", "dB", found.gain, found.clean, report.si_sdr_i_db, report.si_sdr_i_interval_db
         ),
         distributions.scatter(
             "Before and after",
@@ -171,7 +171,7 @@ def _distributions(report: Report, result: Mapping[str, Any]) -> Markup:
 def _utterances(scores: Sequence[Score], ends: Ends) -> Markup:
     listed, note = range(len(scores)), ""
     if len(scores) > MOST_ROWS:
-        known = {i: mean_of(score.si_sdri_db) for i, score in enumerate(scores)}
+        known = {i: mean_of(score.si_sdr_i_db) for i, score in enumerate(scores)}
         order = sorted(known, key=lambda i: (math.isnan(known[i]), known[i]))
         half = MOST_ROWS // 2
         listed = sorted(order[:half] + order[-half:])  # type: ignore[assignment]
@@ -197,11 +197,11 @@ def _row(index: int, score: Score, linked: bool, sources: Sequence[int]) -> list
     cells: list[object] = [
         Cell(tag("a", title, href=f"#{anchor(index)}") if linked else title),
         _value(mean_of(score.si_sdr_db)),
-        _value(mean_of(score.si_sdri_db)),
+        _value(mean_of(score.si_sdr_i_db)),
         _value(100 * score.permutation_error_rate, ".1f"),
     ]
     for p in sources:
-        cells += [_value(float(score.si_sdr_db[p])), _value(float(score.si_sdri_db[p]))]
+        cells += [_value(float(score.si_sdr_db[p])), _value(float(score.si_sdr_i_db[p]))]
     return [*cells, "clean" if score.clean else "noisy", f"{score.seconds:.2f}", index + 1]
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from refbss._types import Array
 from refbss.data.mixing import Item
 from refbss.evaluation.evaluate import Score
-from refbss.evaluation.si_sdr import mean_db, si_sdri
+from refbss.evaluation.si_sdr import mean_db, si_sdr_i
 from refbss.reports import media
 from refbss.reports.markup import Markup, join, name, tag
 from refbss.reports.page import folded
@@ -43,7 +43,7 @@ def mean_of(values: Array) -> float:
 
 def ends(scores: Sequence[Score]) -> Ends:
     """The ends by mean SI-SDR improvement, of equal ones the first; an utterance is at one end only."""
-    means = {number: mean_of(score.si_sdri_db) for number, score in enumerate(scores)}
+    means = {number: mean_of(score.si_sdr_i_db) for number, score in enumerate(scores)}
     known = sorted((number for number in means if not math.isnan(means[number])), key=lambda number: -means[number])
     best = known[: min(SHOWN, -(-len(known) // 2))]
     rest = sorted(known[len(best) :], key=lambda number: (means[number], number))
@@ -95,7 +95,7 @@ def _explained(rate_hz: int, seconds: float | None) -> Markup:
 
 
 def _example(title: str, number: int, score: Score, item: Item, est: Array, rate_hz: int, seconds: float) -> Markup:
-    found = si_sdri(ref=item.sources, est=est, mix=item.mix, silent="nan")
+    found = si_sdr_i(ref=item.sources, est=est, mix=item.mix, silent="nan")
     signals = {"mixture": item.mix}
     for p, source in enumerate(item.sources, start=1):
         signals |= {f"reference {p}": source, f"estimate {p}": est[int(found.permutation[p - 1])]}
@@ -116,7 +116,7 @@ def _example(title: str, number: int, score: Score, item: Item, est: Array, rate
             )
         )
     heading = tag("h4", f"{title}: ", name(score.id), id=f"{anchor(number)}-title")
-    facts = f"SI-SDR {_db(mean_of(score.si_sdr_db))}, improvement {_db(mean_of(score.si_sdri_db))}, "
+    facts = f"SI-SDR {_db(mean_of(score.si_sdr_db))}, improvement {_db(mean_of(score.si_sdr_i_db))}, "
     if not math.isnan(score.permutation_error_rate):
         facts += f"permutation errors {100 * score.permutation_error_rate:.1f} percent, "
     facts += f"{'clean' if score.clean else 'noisy'}, {score.seconds:g}{SPACE}s"
@@ -138,7 +138,7 @@ def _db(value: float) -> str:
 
 
 def _scored(score: Score, source: int) -> str:
-    sdr, gain = score.si_sdr_db[source], score.si_sdri_db[source]
+    sdr, gain = score.si_sdr_db[source], score.si_sdr_i_db[source]
     if np.isnan(sdr):
         return ": not scored, its reference is silent"
     return f": SI-SDR {_db(sdr)}, improvement {_db(gain)}"

@@ -24,7 +24,7 @@ from refbss._types import Array
 from refbss.config import dump_toml, to_dict
 from refbss.data.opening import Data
 from refbss.engine import engine
-from refbss.evaluation.si_sdr import mean_db, si_sdri
+from refbss.evaluation.si_sdr import mean_db, si_sdr_i
 from refbss.machine import cpus
 from refbss.models import lvbd
 from refbss.models.lvbd_loss import LossResult, loss_and_grads
@@ -253,7 +253,7 @@ class Trainer:
             use = memory_use(self.params, outputs, config.model, ops)
             if not item.mix.any():
                 return {"score": np.full(len(item.sources), np.nan), "memory": use}
-            result = si_sdri(ref=item.sources, est=outputs.est[0], mix=item.mix, silent="nan")
+            result = si_sdr_i(ref=item.sources, est=outputs.est[0], mix=item.mix, silent="nan")
             return {"score": result.si_sdr_db, "memory": use}
 
         own, error = list[dict[str, Array]](), None

@@ -41,8 +41,8 @@ def test_the_page_holds_what_the_command_prints(run: Run, tiny_model: Path, tmp_
     assert [file.name for file in path.parent.iterdir()] == ["index.html"]
     assert ran.err.splitlines()[-1] == f"Report: {path}"
     result, text = json.loads(ran.out), path.read_text(encoding="utf-8")
-    numbers = [result[name] for name in ("si_sdr_db", "si_sdri_db", "permutation_error_rate", "rtf")]
-    for number in (*numbers, *result["si_sdr_interval_db"], *result["si_sdri_interval_db"]):
+    numbers = [result[name] for name in ("si_sdr_db", "si_sdr_i_db", "permutation_error_rate", "rtf")]
+    for number in (*numbers, *result["si_sdr_interval_db"], *result["si_sdr_i_interval_db"]):
         assert f'<data value="{json.dumps(number)}">' in text
     lines = run(*arguments(tiny_model)).out
     shown = re.search(r"SI-SDR +(-?[\d.]+) dB  \[(-?[\d.]+), (-?[\d.]+)\]", lines)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -315,3 +316,23 @@ def test_the_fixtures_of_mir_eval(number: str, key: str, figures: dict[str, str]
         same = np.array([golden["Sources"][name] for name in ("Source to Interference", "Source to Artifact")])
         assert_allclose([found.sir_db, found.sar_db], same, rtol=0, atol=1e-6)
     figures[f"mir_eval {number}, {key}"] = f"largest difference {largest:.1e} dB, {found.singular} singular systems"
+
+
+@pytest.mark.parametrize("images", [False, True])
+def test_memory_does_not_grow_with_the_length(images: bool, figures: dict[str, str]) -> None:
+    def peak(samples: int) -> int:
+        ref, est = np.random.default_rng(3).standard_normal((2, 2, samples))
+        tracemalloc.start()
+        if images:
+            bss_eval_v4(ref=ref[:, np.newaxis], est=est[:, np.newaxis], rate_hz=samples, taps=64)
+        else:
+            bss_eval_v3_sources(ref=ref, est=est, taps=64)
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    short, long = peak(40_000), peak(400_000)
+    figures[f"BSS Eval of 2 x 400000 samples, {'images' if images else 'sources'}"] = (
+        f"{long / 1e6:.1f} MB beyond the signals, of ten times fewer samples {short / 1e6:.1f} MB"
+    )
+    assert long < 1.05 * short + 0.8e6  # finite or not is asked with a byte a sample

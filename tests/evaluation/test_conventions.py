@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 from refbss._checks import InputError
 from refbss._types import Array
 from refbss.evaluation.conventions import CONVENTIONS
-from refbss.evaluation.si_sdr import si_sdr, si_sdri
+from refbss.evaluation.si_sdr import si_sdr, si_sdr_i
 
 PRINTED = {
     "asteroid": (19.57712976, 7.09399428, 15.09175612),
@@ -67,11 +67,11 @@ def test_the_improvement_keeps_to_the_convention(convention: str) -> None:
     rng = np.random.default_rng(1)
     ref = rng.standard_normal((2, 60)) + 0.2
     est, mix = ref[::-1] + 0.2 * rng.standard_normal((2, 60)), ref.sum(axis=0)
-    found = si_sdri(ref=ref, est=est, mix=mix, convention=convention)
+    found = si_sdr_i(ref=ref, est=est, mix=mix, convention=convention)
     assert found.permutation.tolist() == [1, 0]
     before = si_sdr(ref=ref, est=np.stack([mix, mix]), convention=convention)
     after = si_sdr(ref=ref, est=est[::-1], convention=convention)
-    assert_allclose(found.si_sdri_db, after - before, rtol=0, atol=1e-12)
+    assert_allclose(found.si_sdr_i_db, after - before, rtol=0, atol=1e-12)
 
 
 def test_refusals() -> None:
@@ -79,4 +79,4 @@ def test_refusals() -> None:
     with pytest.raises(InputError, match="si_sdr: convention is 'plain', wanted one of leroux, tasnet"):
         si_sdr(ref=ref, est=est, convention="plain")
     with pytest.raises(InputError, match="zero_mean is True and convention 'asteroid'"):
-        si_sdri(ref=ref[None], est=est[None], mix=ref, convention="asteroid", zero_mean=True)
+        si_sdr_i(ref=ref[None], est=est[None], mix=ref, convention="asteroid", zero_mean=True)

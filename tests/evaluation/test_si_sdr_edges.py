@@ -10,7 +10,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from refbss._checks import InputError
-from refbss.evaluation.si_sdr import mean_db, si_sdr, si_sdri
+from refbss.evaluation.si_sdr import mean_db, si_sdr, si_sdr_i
 from refbss.evaluation.signals import MOST_SOURCES
 
 REF = np.array([3.0, -0.5, 2.0, 7.0, 0.0])
@@ -76,22 +76,22 @@ def test_twenty_sources_are_allowed() -> None:
 def test_a_batch_may_be_larger_than_a_set_of_sources_and_may_be_empty() -> None:
     """The axis before the samples of a mixture counts utterances, not sources."""
     ref = np.random.default_rng(1).standard_normal((40, 2, 30))
-    result = si_sdri(ref=ref, est=ref, mix=ref.sum(axis=1))
-    assert result.si_sdri_db.shape == (40, 2) and np.all(result.si_sdr_db == np.inf)
-    nothing = si_sdri(ref=ref[:0], est=ref[:0], mix=ref[:0, 0])
-    assert nothing.si_sdri_db.shape == (0, 2) and nothing.permutation.dtype == np.int64
+    result = si_sdr_i(ref=ref, est=ref, mix=ref.sum(axis=1))
+    assert result.si_sdr_i_db.shape == (40, 2) and np.all(result.si_sdr_db == np.inf)
+    nothing = si_sdr_i(ref=ref[:0], est=ref[:0], mix=ref[:0, 0])
+    assert nothing.si_sdr_i_db.shape == (0, 2) and nothing.permutation.dtype == np.int64
 
 
 def test_estimates_of_another_number_are_refused() -> None:
     ref = np.random.default_rng(2).standard_normal((3, 30))
-    with pytest.raises(InputError, match=r"si_sdri: est has shape \(2, 30\), wanted \(3, 30\) as ref has"):
-        si_sdri(ref=ref, est=ref[:2], mix=ref[0])
+    with pytest.raises(InputError, match=r"si_sdr_i: est has shape \(2, 30\), wanted \(3, 30\) as ref has"):
+        si_sdr_i(ref=ref, est=ref[:2], mix=ref[0])
 
 
 def test_unknown_ways_with_silence_are_refused_everywhere() -> None:
     ref = np.eye(2, 5)
-    with pytest.raises(InputError, match="si_sdri: silent is 'drop', wanted one of raise, nan, skip"):
-        si_sdri(ref=ref, est=ref, mix=ref[0], silent="drop")
+    with pytest.raises(InputError, match="si_sdr_i: silent is 'drop', wanted one of raise, nan, skip"):
+        si_sdr_i(ref=ref, est=ref, mix=ref[0], silent="drop")
     with pytest.raises(InputError, match="mean_db: silent is 'drop', wanted one of raise, nan, skip"):
         mean_db([1.0], silent="drop")
 

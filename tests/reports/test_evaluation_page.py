@@ -38,12 +38,12 @@ def result_of(report: Report, **more: Any) -> dict[str, Any]:
     found = {
         "n": len(report.utterances),
         "si_sdr_db": report.si_sdr_db,
-        "si_sdri_db": report.si_sdri_db,
+        "si_sdr_i_db": report.si_sdr_i_db,
         "rtf": report.rtf,
         "permutation_error_rate": report.permutation_error_rate,
         "convention": CONVENTION,
         "si_sdr_interval_db": report.si_sdr_interval_db,
-        "si_sdri_interval_db": report.si_sdri_interval_db,
+        "si_sdr_i_interval_db": report.si_sdr_i_interval_db,
         "interval": INTERVAL,
         "clean": clean,
         "skipped": report.skipped,
@@ -81,7 +81,7 @@ def test_the_summary_is_the_result(made: Callable[..., Any]) -> None:
     result = json.loads(json.dumps(result_of(report)))
     summary = section(root, "summary")
     exact = {data["value"]: data.text for data in summary.all("data")}
-    for key in ("si_sdr_db", "si_sdri_db"):
+    for key in ("si_sdr_db", "si_sdr_i_db"):
         assert exact[json.dumps(result[key])] == f"{result[key]:.2f}"
         for bound in result[f"{key[:-3]}_interval_db"]:
             assert exact[json.dumps(bound)] == f"{bound:.2f}"
@@ -108,7 +108,7 @@ def test_every_utterance_is_in_the_table(made: Callable[..., Any]) -> None:
     for row, score in zip(rows, report.utterances, strict=True):
         cells = row.all("th", "td")
         assert cells[0].text == score.id and cells[1].text == f"{score.si_sdr_db.mean():.2f}"
-        assert cells[2].text == f"{score.si_sdri_db.mean():.2f}" and cells[2].get("data-value") is None
+        assert cells[2].text == f"{score.si_sdr_i_db.mean():.2f}" and cells[2].get("data-value") is None
         assert cells[6].text == f"{score.si_sdr_db[1]:.2f}"
     linked = {link["href"][1:] for link in table.all("a")}
     assert linked == {article["id"] for article in root.all("article")} and len(linked) == 10
@@ -123,7 +123,7 @@ def test_distributions_count_every_utterance(made: Callable[..., Any]) -> None:
     _, root, report = made()
     figures = [figure for figure in section(root, "distributions").all("figure")]
     assert len(figures) == 4 and all(_chart(figure)["aria-label"] for figure in figures)
-    for figure, field in zip(figures, ("si_sdr_db", "si_sdri_db"), strict=False):
+    for figure, field in zip(figures, ("si_sdr_db", "si_sdr_i_db"), strict=False):
         rows = [[cell.text for cell in row.all("th", "td")] for row in figure.all("tbody")[0].all("tr")]
         means = np.array([getattr(score, field).mean() for score in report.utterances])
         clean = np.array([score.clean for score in report.utterances])
@@ -169,8 +169,8 @@ def test_silent_and_failed_utterances(scored: Callable[..., Any], checkpoint: Ch
     report, items, separate = scored(4)
     nothing, low = np.full(2, np.nan), np.array([-np.inf, 3.0])
     scores = list(report.utterances)
-    scores[1] = scores[1]._replace(si_sdr_db=nothing, si_sdri_db=nothing, permutation_error_rate=np.nan)
-    scores[2] = scores[2]._replace(si_sdr_db=low, si_sdri_db=low)
+    scores[1] = scores[1]._replace(si_sdr_db=nothing, si_sdr_i_db=nothing, permutation_error_rate=np.nan)
+    scores[2] = scores[2]._replace(si_sdr_db=low, si_sdr_i_db=low)
     report = summarise(scores)
     result = result_of(report)
     assert result["si_sdr_db"] == "-inf" and result["si_sdr_interval_db"] == [None, None]
@@ -210,7 +210,7 @@ def test_a_large_evaluation_gives_a_page_that_opens(
     root = parse(text)
     numbers = [int(row.all("td")[-1].text) for row in section(root, "utterances").all("tbody")[0].all("tr")]
     assert len(numbers) == 40 and numbers == sorted(numbers)
-    order = np.argsort([score.si_sdri_db.mean() for score in report.utterances])
+    order = np.argsort([score.si_sdr_i_db.mean() for score in report.utterances])
     assert set(numbers) == {*(order[:20] + 1).tolist(), *(order[-20:] + 1).tolist()}
     assert "Of 120 utterances the 20 with the lowest and the 20 with the highest" in root.text
     assert "Drawn is every 3th utterance" not in root.text and "Drawn is one utterance in 3." in root.text

@@ -80,7 +80,7 @@ def test_what_is_shown(scored: Callable[..., Any], parse: Callable[[str], Any]) 
     utterance = report.utterances[found.best[0]]
     captions = [caption.text for caption in article.all("figcaption")]
     assert captions[2].replace("\u00a0", " ") == (
-        f"Estimate 1: SI-SDR {utterance.si_sdr_db[0]:.2f} dB, improvement {utterance.si_sdri_db[0]:.2f} dB"
+        f"Estimate 1: SI-SDR {utterance.si_sdr_db[0]:.2f} dB, improvement {utterance.si_sdr_i_db[0]:.2f} dB"
     )
     assert '"speakers"' in article.all("pre")[0].text
     assert "the first" not in root.text, "nothing was cut"

@@ -104,7 +104,7 @@ def test_evaluate(capsys: Capture, trees: Any, tree: str) -> None:
     assert (result["n"], result["set"], result["layout"]) == (3, True, tree.split()[0])
     assert result["splits"] == {"test": 3}
     assert result["clean"] == (0 if result["condition"] == "mix_both" else 3)
-    assert result["si_sdri_db"] > 3  # the embedded test sentences, which the bundled model separates
+    assert result["si_sdr_i_db"] > 3  # the embedded test sentences, which the bundled model separates
     if tree != "refbss":
         other = as_json(run(capsys, *command, "--split", "validation"))
         assert other["splits"] == {"validation": 3} and other["si_sdr_db"] != result["si_sdr_db"]
@@ -121,7 +121,7 @@ def test_layouts_of_the_same_mixtures_score_alike(capsys: Capture, trees: Any) -
     ]:
         condition = () if path.name == "eval" else ("--condition", "mix_both")
         result = as_json(run(capsys, "evaluate", "--data", path, *options, *condition, "--json"))
-        scores.add((result["si_sdr_db"], result["si_sdri_db"], result["permutation_error_rate"]))
+        scores.add((result["si_sdr_db"], result["si_sdr_i_db"], result["permutation_error_rate"]))
     assert len(scores) == 1
 
 
