@@ -11,6 +11,9 @@ import click
 
 from refbss_cli.options import FiniteFloat, Progress, emit, json_option, threads_option
 
+NAMED = 3
+"""Files that fit nothing are named up to this many."""
+
 
 def _folder(name: str, what: str, *, required: bool) -> Callable[[Any], Any]:
     return click.option(
@@ -85,8 +88,9 @@ def score(
     if csv_path is not None:
         check_csv(csv_path)
     task = scoring.match(ref, est, mix)
-    for path in task.unused:
-        click.echo(f"refbss: {path}: belongs to no reference, left out", err=True)
+    if task.unused:
+        named = ", ".join(map(str, task.unused[:NAMED])) + (", .." if len(task.unused) > NAMED else "")
+        click.echo(f"refbss: left out, belong to no reference: {len(task.unused)} files ({named})", err=True)
     scores: list[scoring.Scores] = []
     with Progress("scoring", len(task.utterances)) as progress, workers(threads or 0) as pool:
         step = 4 * (threads or 4)

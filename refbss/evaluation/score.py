@@ -6,6 +6,7 @@
 | ``ID_s1.wav  ID_s2.wav ..`` (also _est1, _spk1, _source1, _1) | ID | what follows the last underscore |
 | ``ID/vocals.wav  ID/drums.wav ..`` | the folder | the file |
 
+Where there are folders as in the first row, whatever else a folder holds is left aside: mix/, noise/ and the like.
 Sources are ordered by the number in their name, or else by name. Where references have words for names, an estimate
 belongs to the reference of its name; numbers mean nothing, and the permutation is the best one. [ours]
 """
@@ -106,10 +107,14 @@ def sources_of(folder: Path) -> tuple[dict[str, dict[str, Path]], tuple[Path, ..
         raise InputError(f"{folder}: is not a folder, wanted one with the signals of the sources")
     found: dict[str, dict[str, Path]] = {}
     unused: list[Path] = []
-    for path in audio_files(folder, deep=True):
-        parts = path.relative_to(folder).with_suffix("").parts
+    paths = {path: path.relative_to(folder).with_suffix("").parts for path in audio_files(folder, deep=True)}
+    folders = any(len(parts) > 1 and NUMBERED.fullmatch(parts[0]) for parts in paths.values())
+    for path, parts in paths.items():
         stem, mark, number = parts[-1].rpartition("_")
-        if len(parts) > 1 and NUMBERED.fullmatch(parts[0]):
+        if folders and not (len(parts) > 1 and NUMBERED.fullmatch(parts[0])):
+            unused.append(path)
+            continue
+        if folders:
             utterance, source = "/".join(parts[1:]), parts[0]
         elif mark and stem and NUMBERED.fullmatch(number):
             utterance, source = "/".join((*parts[:-1], stem)), number

@@ -69,9 +69,12 @@ def test_the_convention_counts(run: Run, folders: tuple[Path, Path, Path]) -> No
 
 def test_what_is_left_over_is_named(run: Run, folders: tuple[Path, Path, Path]) -> None:
     ref, est, _ = folders
-    write_audio(est / "c_est1.wav", np.ones((1, 300)) / 2, 8000)
+    for number in range(1, 5):
+        write_audio(est / f"c_est{number}.wav", np.ones((1, 300)) / 2, 8000)
     result = run("score", "--ref", str(ref), "--est", str(est))
-    assert result.code == 0 and "c_est1.wav: belongs to no reference, left out" in result.err
+    assert result.code == 0
+    names = ", ".join(str(est / f"c_est{number}.wav") for number in (1, 2, 3))
+    assert f"left out, belong to no reference: 4 files ({names}, ..)\n" in result.err
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,18 @@ NAMES = {
 }
 
 
+def test_beside_folders_of_sources_other_folders_are_left_aside(tmp_path: Path) -> None:
+    ref, est = drawn(0)
+    write([tmp_path / "ref" / folder / "a.wav" for folder in ("s1", "s2")], ref)
+    write([tmp_path / "ref" / folder / "a.wav" for folder in ("mix", "noise")], est)
+    write([tmp_path / "est" / f"a_est{j}.wav" for j in (1, 2)], est)
+    task = match(tmp_path / "ref", tmp_path / "est", tmp_path / "ref" / "mix")
+    (one,) = task.utterances
+    assert one.id == "a" and [path.parent.name for path in one.ref] == ["s1", "s2"]
+    assert one.mix == tmp_path / "ref" / "mix" / "a.wav"
+    assert [path.parent.name for path in task.unused] == ["mix", "noise"]
+
+
 @pytest.mark.parametrize("layout", NAMES)
 def test_layouts(tmp_path: Path, layout: str) -> None:
     for number, id in enumerate(("a_1x", "b")):
@@ -178,8 +190,8 @@ def test_what_does_not_match(tmp_path: Path) -> None:
     write([tmp_path / "mix" / "x.wav"], est[:1])
     with pytest.raises(InputError, match="mix: has no mixture u"):
         match(tmp_path / "ref", tmp_path / "est", tmp_path / "mix")
-    write([tmp_path / "ref" / "s1" / "u.wav"], est[:1])
-    with pytest.raises(InputError, match=r"is a second file of source|ref: u has 3 sources"):
+    write([tmp_path / "ref" / "u_s1.flac"], est[:1])
+    with pytest.raises(InputError, match=r"u_s1.wav: is a second file of source s1 of u, beside .*u_s1.flac"):
         match(tmp_path / "ref", tmp_path / "est")
     with pytest.raises(InputError, match="score: metric is 'sdr', wanted one of si_sdr, si_sir"):
         Settings(("sdr",))
