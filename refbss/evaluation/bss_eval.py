@@ -19,6 +19,7 @@ well as a true one. A signal (P, N) is an image with one channel.
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,7 +29,7 @@ from refbss._checks import InputError, check_integer, check_number
 from refbss._types import Array
 from refbss.evaluation.permutation import best_permutation
 from refbss.evaluation.projection import Energies, Filters, energies, filters
-from refbss.evaluation.signals import checked_pair, scaled_together
+from refbss.evaluation.signals import checked_pair, decibels, scaled_together
 
 TAPS = 512
 
@@ -124,14 +125,14 @@ def _score(
         raise InputError(f"{op}: ref has shape {s.shape}, wanted (..., P, N)")
     windows = _windows(op, s.shape[-1], rate_hz, window_s, hop_s)
     s, e = (s, e) if images else (s[..., np.newaxis, :], e[..., np.newaxis, :])
-    shape = (-1, *s.shape[-3:])
+    shape = (math.prod(s.shape[:-3]), *s.shape[-3:])
     found = [
-        _utterance(*scaled_together(a, b), windows, taps, images=images, permute=permute, anew=anew)
+        _utterance(*scaled_together(a, b, rows=3), windows, taps, images=images, permute=permute, anew=anew)
         for a, b in zip(s.reshape(shape), e.reshape(shape), strict=True)
     ]
 
     def together(values: list[Any], windowed: bool) -> Any:
-        stacked = np.stack(values).reshape(*s.shape[:-2], -1)
+        stacked = np.stack(values).reshape(*s.shape[:-2], values[0].shape[1])
         return stacked if windowed else stacked[..., 0]
 
     sdr, isr, sir, sar = (together([one[i] for one in found], window_s is not None) for i in range(4))
@@ -150,8 +151,10 @@ def _windows(op: str, samples: int, rate_hz: int | None, window_s: float | None,
     if rate_hz is None:
         raise InputError(f"{op}: rate_hz is None, wanted the sample rate: window_s is in seconds")
     check_integer(op, rate_hz=rate_hz)
-    check_number(op, window_s=window_s, hop_s=window_s / 2 if hop_s is None else hop_s)
-    window, hop = round(window_s * rate_hz), round((window_s / 2 if hop_s is None else hop_s) * rate_hz)
+    check_number(op, window_s=window_s)
+    hop_s = window_s / 2 if hop_s is None else hop_s
+    check_number(op, hop_s=hop_s)
+    window, hop = round(window_s * rate_hz), round(hop_s * rate_hz)
     if min(window, hop) < 1:
         raise InputError(f"{op}: window and hop are {window} and {hop} samples at {rate_hz} Hz, wanted at least 1")
     return [slice(first, first + window) for first in range(0, samples - window + 1, hop)] or [slice(0, samples)]
@@ -190,15 +193,15 @@ def _ratios(found: Energies, *, images: bool) -> Array:
         else:
             sdr, isr = found.alone / found.unexplained, np.full_like(found.alone, np.nan)
         rows = (sdr, isr, several * found.alone / found.interference, found.joint / found.artifacts)
-        return np.asarray(10.0 * np.log10(np.stack(rows)))
+        return decibels(np.stack(rows))
 
 
 def _mean_over_windows(sir_db: Array) -> Array:
     """The mean (P, P, 1) over windows that have a value; NaN where none has."""
     kept = ~np.isnan(sir_db)
-    total = np.where(kept, sir_db, 0.0).sum(axis=2, keepdims=True)
     with np.errstate(invalid="ignore"):
-        return np.asarray(total / kept.sum(axis=2, keepdims=True))
+        mean: Array = np.where(kept, sir_db, 0.0).sum(axis=2, keepdims=True) / kept.sum(axis=2, keepdims=True)
+    return mean
 
 
 def _median(values: Array) -> Array:
@@ -206,4 +209,4 @@ def _median(values: Array) -> Array:
     ordered = np.sort(values, axis=-1)  # NaN comes last
     count = (~np.isnan(values)).sum(axis=-1, keepdims=True)
     low, high = (np.take_along_axis(ordered, np.maximum(i, 0), axis=-1) for i in ((count - 1) // 2, count // 2))
-    return np.where(count[..., 0] > 0, 0.5 * (low + high)[..., 0], np.nan)
+    return np.asarray(0.5 * (low + high)[..., 0])

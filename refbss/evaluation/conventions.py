@@ -20,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from refbss._types import Array
+from refbss.evaluation.signals import decibels
 
 
 def leroux(s: Array, e: Array) -> Array:
@@ -28,7 +29,7 @@ def leroux(s: Array, e: Array) -> Array:
         alpha = np.sum(e * s, axis=-1) / np.sum(s * s, axis=-1)
         target = alpha[..., np.newaxis] * s
         ratio = np.sum(target**2, axis=-1) / np.sum((e - target) ** 2, axis=-1)
-        return np.asarray(10.0 * np.log10(ratio))
+    return decibels(ratio)
 
 
 def asteroid(s: Array, e: Array) -> Array:
@@ -36,7 +37,7 @@ def asteroid(s: Array, e: Array) -> Array:
     added = 1e-8
     target = (np.sum(e * s, axis=-1) / (np.sum(s * s, axis=-1) + added))[..., np.newaxis] * s
     ratio = np.sum(target**2, axis=-1) / (np.sum((e - target) ** 2, axis=-1) + added)
-    return np.asarray(10.0 * np.log10(ratio + added))
+    return decibels(ratio + added)
 
 
 def torchmetrics(s: Array, e: Array) -> Array:
@@ -44,7 +45,7 @@ def torchmetrics(s: Array, e: Array) -> Array:
     added = float(np.finfo(np.float32).eps)
     target = ((np.sum(e * s, axis=-1) + added) / (np.sum(s * s, axis=-1) + added))[..., np.newaxis] * s
     ratio = (np.sum(target**2, axis=-1) + added) / (np.sum((target - e) ** 2, axis=-1) + added)
-    return np.asarray(10.0 * np.log10(ratio))
+    return decibels(ratio)
 
 
 def fast_bss_eval(s: Array, e: Array) -> Array:
@@ -52,7 +53,7 @@ def fast_bss_eval(s: Array, e: Array) -> Array:
     unit_s, unit_e = (x / np.maximum(np.sqrt(np.sum(x * x, axis=-1, keepdims=True)), 1e-6) for x in (s, e))
     coherence = np.minimum(np.sum(unit_s * unit_e, axis=-1) ** 2, 1.0)
     with np.errstate(divide="ignore"):
-        return np.asarray(10.0 * np.log10(coherence / (1.0 - coherence)))
+        return decibels(coherence / (1.0 - coherence))
 
 
 class Convention(NamedTuple):

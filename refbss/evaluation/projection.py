@@ -67,7 +67,8 @@ def filters(ref: Array, est: Array, taps: int, window: int) -> Filters:
     sources, channels, samples = ref.shape
     lines = sources * channels
     size = _transform_size(min(samples, window), taps)
-    rows, exponent = ref.reshape(lines, samples), np.frexp(largest(ref).reshape(lines, 1))[1]
+    rows = ref.reshape(lines, samples)
+    exponent = np.frexp(largest(rows))[1]
     gram = _gram(_correlations(rows, rows, taps, size, exponent, exponent))
     inner = _correlations(rows, est.reshape(lines, samples), taps, size, exponent, np.zeros_like(exponent))
     inner = inner[:, :, taps - 1 :]
@@ -88,24 +89,24 @@ def filters(ref: Array, est: Array, taps: int, window: int) -> Filters:
 def energies(ref: Array, est: Array, found: Filters) -> Energies:
     """Energies of a window of ref and est, both (P, C, N), each followed by taps - 1 zeros."""
     sources, channels, samples = ref.shape
-    past = found.taps - 1
+    lines, past = sources * channels, found.taps - 1
     total = [np.zeros((sources, sources)) for _ in Energies._fields]
     for start in range(0, samples + past, found.size - past):
-        block = _cut(ref.reshape(-1, samples), start - past, found.size)
+        block = _cut(ref.reshape(lines, samples), start - past, found.size)
         spectrum = scipy.fft.rfft(block)
         length = min(found.size - past, samples + past - start)
-        e = _cut(est.reshape(-1, samples), start, length).reshape(1, sources, channels, length)
-        true = block[:, past : past + length].reshape(sources, 1, channels, length)
+        e = _cut(est.reshape(lines, samples), start, length).reshape(sources, channels, length)
+        true = block[:, past : past + length].reshape(e.shape)
         whole = np.einsum("af,abf->bf", spectrum, found.joint)
         joint = scipy.fft.irfft(whole, found.size)[:, past : past + length].reshape(e.shape)
         for j in range(sources):
             own = slice(j * channels, (j + 1) * channels)
             part = np.einsum("af,abf->bf", spectrum[own], found.alone[own])
             alone = scipy.fft.irfft(part, found.size)[:, past : past + length].reshape(e.shape)
-            s = true[j : j + 1]
-            rows = (s, alone, joint, e - s, e - alone, alone - s, joint - alone, e - joint)
+            s = true[j]
+            rows = (s[np.newaxis], alone, joint, e - s, e - alone, alone - s, joint - alone, e - joint)
             for sums, row in zip(total, rows, strict=True):
-                sums[j] += np.square(row[0]).sum(axis=(1, 2))
+                sums[j] += np.square(row).sum(axis=(1, 2))
     return Energies(*total)
 
 
@@ -116,11 +117,9 @@ def _transform_size(samples: int, taps: int) -> int:
 
 def _cut(x: Array, start: int, length: int) -> Array:
     """Samples start .. start + length - 1 of the rows x, zeros where there are none."""
-    cut = np.zeros((len(x), length))
-    first, last = max(start, 0), min(start + length, x.shape[1])
-    if first < last:
-        cut[:, first - start : last - start] = x[:, first:last]
-    return cut
+    inside = x[:, max(start, 0) : max(start + length, 0)]
+    before = min(max(-start, 0), length)
+    return np.pad(inside, ((0, 0), (before, length - before - inside.shape[1])))
 
 
 def _correlations(x: Array, y: Array, taps: int, size: int, less_x: Array, less_y: Array) -> Array:
@@ -135,12 +134,13 @@ def _correlations(x: Array, y: Array, taps: int, size: int, less_x: Array, less_
         left = scipy.fft.rfft(np.ldexp(_cut(x, start, step), -less_x), size)
         right = scipy.fft.rfft(np.ldexp(_cut(y, start - reach, size), -less_y))
         spectrum += left.conj()[:, np.newaxis] * right
-    return np.asarray(scipy.fft.irfft(spectrum, size)[:, :, : 2 * reach + 1])
+    found: Array = scipy.fft.irfft(spectrum, size)
+    return found[:, :, : 2 * reach + 1]
 
 
 def _gram(correlations: Array) -> Array:
     """Inner products of all rows at all delays, (rows taps, rows taps): row a delayed by t with row b delayed by u."""
-    rows, taps = len(correlations), (correlations.shape[2] + 1) // 2
+    rows, taps = len(correlations), correlations.shape[2] // 2 + 1
     blocks = sliding_window_view(correlations, taps, axis=2)[..., ::-1]
     return blocks.transpose(0, 2, 1, 3).reshape(rows * taps, rows * taps)
 

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from refbss._checks import InputError, check_choice
 from refbss._types import Array
-from refbss.evaluation.signals import checked_pair
+from refbss.evaluation.signals import checked_pair, decibels
 
 CONVENTIONS = ("leroux", "bss_eval_l1")
 
@@ -29,7 +29,7 @@ def si_sir(*, ref: ArrayLike, est: ArrayLike, convention: str = "leroux", silent
     """
     target, joint, _ = _decomposed("si_sir", ref, est, convention, silent)
     if target.shape[-2] == 1:
-        return np.full(target.shape[:-1], np.nan)
+        return np.full_like(target[..., 0], np.nan)
     return _ratio_db(target, joint - target)
 
 
@@ -45,7 +45,7 @@ def si_sar(*, ref: ArrayLike, est: ArrayLike, convention: str = "leroux", silent
 def _decomposed(op: str, ref: ArrayLike, est: ArrayLike, convention: str, silent: str) -> tuple[Array, Array, Array]:
     """alpha s, P e and e, all (..., P, N), NaN in an utterance with a silent signal. Raises InputError."""
     check_choice(op, CONVENTIONS, convention=convention)
-    s, e = checked_pair(op, ref, est, silent=silent)
+    s, e = checked_pair(op, ref, est, scale=True, silent=silent)
     if s.ndim < 2:
         raise InputError(f"{op}: ref has shape {s.shape}, wanted (..., P, N)")
     target, joint = np.full_like(s, np.nan), np.full_like(s, np.nan)
@@ -60,4 +60,4 @@ def _decomposed(op: str, ref: ArrayLike, est: ArrayLike, convention: str, silent
 
 def _ratio_db(of: Array, over: Array) -> Array:
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(10.0 * np.log10(np.sum(of**2, axis=-1) / np.sum(over**2, axis=-1)))
+        return decibels(np.sum(of**2, axis=-1) / np.sum(over**2, axis=-1))

@@ -21,9 +21,9 @@ def checked_pair(
     est: ArrayLike,
     *,
     axes: tuple[str, ...] = ("P", "N"),
-    scale: bool = True,
+    scale: bool,
     zero_mean: bool = False,
-    silent: str = "raise",
+    silent: str,
 ) -> tuple[Array, Array]:
     """References and estimates of one shape, each as :func:`checked` gives it. Raises InputError."""
     check_choice(op, SILENT, silent=silent)
@@ -42,11 +42,11 @@ def checked(
     signal: ArrayLike,
     *,
     axes: tuple[str, ...],
-    scale: bool = True,
-    zero_mean: bool = False,
+    scale: bool,
+    zero_mean: bool,
     silent: str = "raise",
 ) -> Array:
-    """Return a signal as float64; with ``scale`` its largest magnitude, all channels together, is between 1/2 and 1.
+    """Return a signal as float64; with ``scale`` the largest magnitude of each row (N,) is between 1/2 and 1.
 
     The last ``axes`` are sources P and channels C, where it has them, and samples N; a lone signal (N,) passes too,
     unless there are channels. Scaling is by a power of two and so exact; zeros stay. Raises InputError for what is no
@@ -65,12 +65,9 @@ def checked(
     if not np.isfinite(x).all():
         index = tuple(int(i) for i in np.argwhere(~np.isfinite(x))[0])
         raise InputError(f"{op}: {name} is {x[index]} at index {index}, wanted finite samples")
-    together = (-2, -1) if "C" in axes else (-1,)
-    x = scaled(x, together) if scale else x
-    if zero_mean:
-        x = centred(x)
-        x = scaled(x, together) if scale else x
-    quiet = ~x.any(axis=together)
+    x = scaled(x) if scale else x
+    x = centred(x) if zero_mean else x
+    quiet = ~x.any(axis=(-2, -1) if "C" in axes else -1)
     if silent == "raise" and quiet.any():
         index = tuple(int(i) for i in np.argwhere(quiet)[0])
         place_text = f" at index {index}" if index else ""
@@ -105,24 +102,35 @@ def _real(op: str, name: str, signal: ArrayLike) -> Array:
     return x.astype(np.float64, copy=False)
 
 
-def scaled(x: Array, axes: tuple[int, ...] = (-1,)) -> Array:
-    """Times the power of two that brings the largest magnitude over ``axes`` between 1/2 and 1; zeros stay."""
-    _, exponent = np.frexp(largest(x, axes))
-    return np.asarray(np.ldexp(x, -exponent))
+def scaled(x: Array) -> Array:
+    """Times the power of two that brings the largest magnitude of each row (N,) between 1/2 and 1; zeros stay."""
+    found: Array = np.ldexp(x, -np.frexp(largest(x))[1])
+    return found
 
 
-def scaled_together(s: Array, e: Array) -> tuple[Array, Array]:
-    """Two signals of one utterance (..., N) times one power of two, which keeps their squares far from the limits.
+def scaled_together(s: Array, e: Array, rows: int) -> tuple[Array, Array]:
+    """Two signals, of which ``rows`` axes belong together, times one power of two that keeps their squares in range.
 
-    Such signals come back as they are, and nothing is copied.
+    Signals that need none come back as they are, and nothing is copied.
     """
-    _, exponent = np.frexp(max(largest(s).max(), largest(e).max()))
-    return (s, e) if abs(exponent) <= ORDINARY else (np.ldexp(s, -exponent), np.ldexp(e, -exponent))
+    axes = tuple(range(-rows, 0))
+    exponent = np.frexp(np.maximum(largest(s, axes), largest(e, axes)))[1]
+    if (abs(exponent) <= ORDINARY).all():
+        return s, e
+    return np.ldexp(s, -exponent), np.ldexp(e, -exponent)
 
 
 def largest(x: Array, axes: tuple[int, ...] = (-1,)) -> Array:
     """The largest magnitude over ``axes``, which stay with length 1; no copy of x is made."""
-    return np.maximum(x.max(axis=axes, keepdims=True), -x.min(axis=axes, keepdims=True))
+    found: Array = np.maximum(x.max(axis=axes, keepdims=True), -x.min(axis=axes, keepdims=True))
+    return found
+
+
+def decibels(ratio: Array) -> Array:
+    """10 log10 of a ratio of energies; 0 gives -inf and what is divided by 0 gives inf, without a warning."""
+    with np.errstate(divide="ignore"):
+        found: Array = 10.0 * np.log10(ratio)
+    return found
 
 
 def centred(x: Array) -> Array:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from refbss._types import Array
-from refbss.evaluation.signals import checked_pair, scaled_together
+from refbss.evaluation.signals import checked_pair, decibels, scaled_together
 
 
 def snr(*, ref: ArrayLike, est: ArrayLike, silent: str = "raise") -> Array:
@@ -18,7 +18,7 @@ def snr(*, ref: ArrayLike, est: ArrayLike, silent: str = "raise") -> Array:
     NaN where a reference or estimate is silent and ``silent="raise"`` does not refuse it. Raises InputError as si_sdr
     does.
     """
-    s, e = scaled_together(*checked_pair("snr", ref, est, scale=False, silent=silent))
+    s, e = scaled_together(*checked_pair("snr", ref, est, scale=False, silent=silent), rows=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = 10.0 * np.log10(np.sum(s**2, axis=-1) / np.sum((e - s) ** 2, axis=-1))
-    return np.where(s.any(axis=-1) & e.any(axis=-1), ratio, np.nan)
+        ratio = np.sum(s**2, axis=-1) / np.sum((e - s) ** 2, axis=-1)
+    return np.where(s.any(axis=-1) & e.any(axis=-1), decibels(ratio), np.nan)

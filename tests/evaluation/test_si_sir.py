@@ -61,6 +61,8 @@ def test_silence_and_refusals() -> None:
     ref, est = drawn(2, 2, 2)
     est[1, 0] = 0.0
     for ratio in (si_sir, si_sar):
+        one_of_two = np.stack([ref[0, 0], np.zeros(40)])
+        assert np.isnan(ratio(ref=one_of_two, est=est[0], silent="nan")).all()
         found = ratio(ref=ref, est=est, silent="nan")
         assert np.isfinite(found[0]).all() and np.isnan(found[1]).all()
         name = ratio.__name__
