@@ -15,6 +15,8 @@ METRIC_TESTS = (
     "test_si_sir",
     "test_snr",
     "test_bss_eval",
+    "test_bss_eval_parts",
+    "test_signals",
     "test_permutation",
     "test_permutation_errors",
 )
