@@ -41,6 +41,7 @@ COMMANDS = {
     "data": Entry("refbss_cli.data:data", "Scan recordings and mixtures, write evaluation sets, verify them."),
     "train": Entry("refbss_cli.train:train", "Train a model on recordings."),
     "separate": Entry("refbss_cli.separate:separate", "Separate recordings into one file for each source."),
+    "stream": Entry("refbss_cli.stream:stream", "Separate a signal as it comes, from a pipe to a pipe."),
     "evaluate": Entry("refbss_cli.evaluate:evaluate", "Score a model on mixtures: SI-SDR and its improvement."),
     "score": Entry("refbss_cli.score:score", "Score estimates that any system has written."),
     "report": Entry("refbss_cli.report:report", "Write a page on a training run, or on two side by side."),

@@ -1,4 +1,4 @@
-"""What the commands share: options, the progress display, and how results are printed.
+"""What the commands share: options, the progress display, an orderly stop, and how results are printed.
 
 Results go to stdout, as lines for people or as one line of JSON with ``--json``. Progress and logs go to stderr.
 """
@@ -10,11 +10,14 @@ import json
 import math
 import os
 import shutil
+import signal
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
@@ -28,6 +31,8 @@ LINE_EVERY_S = 5.0
 """Off a terminal a progress line is written at most this often."""
 DRAW_EVERY_S = 0.1
 """On a terminal the bar is redrawn at most this often."""
+AGAIN_S = 1.0
+"""A signal so much later than the first is meant: timeout(1) sends two at once."""
 
 
 class FiniteFloat(click.FloatRange):
@@ -167,16 +172,16 @@ def set_option(function: F) -> F:
     )(function)
 
 
-def emit(result: Mapping[str, Any], lines: str | Iterable[str], *, as_json: bool) -> None:
-    """Print ``result`` as one line of JSON, or ``lines`` as text, to stdout.
+def emit(result: Mapping[str, Any], lines: str | Iterable[str], *, as_json: bool, err: bool = False) -> None:
+    """Print ``result`` as one line of JSON, or ``lines`` as text, to stdout, or to stderr where stdout carries data.
 
     JSON has no number for them: NaN becomes null, infinities the strings "inf" and "-inf".
     """
     if as_json:
-        click.echo(json.dumps(plain(result), allow_nan=False))
+        click.echo(json.dumps(plain(result), allow_nan=False), err=err)
         return
     for line in [lines] if isinstance(lines, str) else lines:
-        click.echo(line)
+        click.echo(line, err=err)
 
 
 def plain(value: Any) -> Any:
@@ -283,6 +288,78 @@ class Progress:
         else:
             parts += [f"{self._done:g}", clock(elapsed)]
         return " ".join([*parts, self._note]).rstrip()
+
+
+class Stop:
+    """SIGINT and SIGTERM end the waiting for samples, and nothing else: all that is begun is finished.
+
+    A second one, a second later, breaks off whatever is done.
+    """
+
+    def __init__(self) -> None:
+        self.came = 0
+        self._at = 0.0
+        self._waits = False
+
+    @property
+    def name(self) -> str | None:
+        """What came."""
+        return signal.Signals(self.came).name if self.came else None
+
+    def code(self) -> int:
+        """The exit code, after a word on stderr."""
+        if not self.came:
+            return 0
+        click.echo(f"refbss: {'interrupted' if self.came == signal.SIGINT else 'terminated'}", err=True)
+        return 128 + self.came
+
+    @contextmanager
+    def listening(self) -> Iterator[Stop]:
+        """Take both signals, which only the main thread may."""
+        if threading.current_thread() is not threading.main_thread():
+            yield self
+            return
+        before: dict[int, Any] = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+        def heard(number: int, frame: FrameType | None) -> None:
+            if self.came:
+                usual = before[number]
+                if callable(usual) and time.monotonic() - self._at > AGAIN_S:
+                    usual(number, frame)
+                return
+            self.came, self._at = number, time.monotonic()
+            if self._waits:
+                raise Stopped
+
+        for number in before:
+            signal.signal(number, heard)
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def wait(self, read: Callable[[], bytes | None]) -> bytes:
+        """What ``read`` returns, nothing when a signal came. None, of a stream that does not block, is tried again."""
+        try:
+            return self._wait(read)
+        except Stopped:  # raised once, by the first signal
+            self._waits = False
+            return b""
+
+    def _wait(self, read: Callable[[], bytes | None]) -> bytes:
+        self._waits = True
+        data = None if not self.came else b""
+        while data is None:
+            data = read()
+            if data is None:
+                time.sleep(0.0005)
+        self._waits = False
+        return data
+
+
+class Stopped(Exception):
+    """Leaves the waiting."""
 
 
 def clock(seconds: float) -> str:

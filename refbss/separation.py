@@ -6,7 +6,6 @@ carried from chunk to chunk. The chunks lie at fixed places, so how the input wa
 
 from __future__ import annotations
 
-import math
 import os
 import threading
 from collections.abc import Iterable, Iterator
@@ -16,12 +15,14 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from refbss._checks import FLOATS, InputError, check_integer, check_number
+from refbss._checks import InputError, check_integer, check_number
 from refbss._types import Array
-from refbss.data.level import level_dbfs
+from refbss.data.level import gain_to_middle, level_dbfs
 from refbss.data.resampling import Resampler
 from refbss.engine import engine as load_engine
 from refbss.models import lvbd
+from refbss.separation_stream import AUTO, SeparationStream, checked, times
+from refbss.streaming import HopStream
 from refbss.training.checkpoint import load_checkpoint
 
 CHUNK_S = 4.0
@@ -62,7 +63,7 @@ class Separator:
     """
 
     def __init__(self, model: str | Path = "bundled", *, engine: str = "fast") -> None:
-        self.ops = load_engine(engine)
+        self.engine, self.ops = engine, load_engine(engine)
         if not isinstance(model, str | os.PathLike):
             raise InputError(f"separate: model is {model!r}, wanted a path, of a run or of a checkpoint, or bundled")
         checkpoint = load_checkpoint(model)
@@ -109,10 +110,28 @@ class Separator:
 
         1 for a level among them, and for silence.
         """
-        low, high = self.level_dbfs
-        if low <= level <= high or not math.isfinite(level):
-            return 1.0
-        return float(10 ** (((low + high) / 2 - level) / 20))
+        return gain_to_middle(level, self.level_dbfs)
+
+    def stream(
+        self, rate_hz: int | None = None, *, resample: bool = False, gain: float | str = 1.0
+    ) -> SeparationStream:
+        """A stream: pieces (n,) of any length go in by ``push``, estimates (P, k) come out, a hop later at most.
+
+        ``rate_hz`` is the rate of what goes in and comes out, by default the model's; another one wants ``resample``.
+        The model sees the signal times ``gain`` and the estimates are divided by it; ``auto`` follows the level heard
+        so far. Raises InputError on another gain, and on a rate as :meth:`separate_blocks` does.
+        """
+        rate_hz = self.rate_hz if rate_hz is None else rate_hz
+        self._check_rate("stream", rate_hz, resample)
+        if gain != AUTO:
+            check_number("stream", above=0.0, gain=gain)
+        hops = HopStream(self.params, self.config, engine=self.engine)
+        return SeparationStream(hops, self.rate_hz, rate_hz, gain, self.level_dbfs)
+
+    def _check_rate(self, op: str, rate_hz: int, resample: bool) -> None:
+        check_integer(op, rate_hz=rate_hz)
+        if rate_hz != self.rate_hz and not resample:
+            raise InputError(f"{op}: rate_hz is {rate_hz} Hz, wanted {self.rate_hz} Hz as the model has")
 
     def separate_blocks(
         self, blocks: Iterable[Array], rate_hz: int, *, resample: bool = False, gain: float = 1.0
@@ -124,10 +143,8 @@ class Separator:
         InputError: a rate other than the model's (unless ``resample``), a block that is not a vector of finite floats,
         a gain that is not above 0, a signal or estimates that the gain takes beyond the range of float32.
         """
-        check_integer("separate", rate_hz=rate_hz)
+        self._check_rate("separate", rate_hz, resample)
         check_number("separate", above=0.0, gain=gain)
-        if rate_hz != self.rate_hz and not resample:
-            raise InputError(f"separate: rate_hz is {rate_hz} Hz, wanted {self.rate_hz} Hz as the model has")
         checked = _checked(blocks)
         scaled = checked if gain == 1.0 else _times(checked, gain, "mix passes")
         pieces = self._estimates(scaled) if rate_hz == self.rate_hz else self._resampled(scaled, rate_hz)
@@ -166,27 +183,16 @@ class Separator:
 
 
 def _times(blocks: Iterable[Array], factor: float, what: str) -> Iterator[Array]:
-    """The blocks times a factor of any size, in float32. Raises InputError where a product passes the range of that."""
+    """The blocks times a factor, see :func:`times`."""
     for block in blocks:
-        with np.errstate(over="ignore", invalid="ignore"):
-            product = np.multiply(block, factor, dtype=np.float64).astype(np.float32)
-        if not np.isfinite(product).all():
-            raise InputError(f"separate: {what} the range of float32 when multiplied by {factor:.3g}, for the gain")
-        yield product
+        yield times(block, factor, f"separate: {what}")
 
 
 def _checked(blocks: Iterable[Array]) -> Iterator[Array]:
     """The blocks in float32. Raises InputError."""
     position = 0
     for block in blocks:
-        if not isinstance(block, np.ndarray) or block.dtype not in FLOATS or block.ndim != 1:
-            came = f"{block.dtype} of shape {block.shape}" if isinstance(block, np.ndarray) else type(block).__name__
-            raise InputError(f"separate: mix is {came}, wanted a vector (N,) of float32 or float64")
-        with np.errstate(over="ignore"):
-            single = block.astype(np.float32, copy=False)
-        if not np.isfinite(single).all():
-            place = int(np.argmin(np.isfinite(single)))
-            raise InputError(f"separate: mix is {block[place]} at sample {position + place}, wanted finite samples")
+        single = checked(block, "separate: mix", position)
         position += len(block)
         yield single
 

@@ -1,4 +1,4 @@
-"""What all tests share: a wheel of this tree, and figures that tests measure, printed after the run."""
+"""What all tests share: a wheel of this tree, a model, and figures that tests measure, printed after the run."""
 
 from __future__ import annotations
 
@@ -48,3 +48,22 @@ def wheel_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.returncode == 0, done.stderr
     (path,) = (copy / "dist").glob("*.whl")
     return path
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """lvbd-tiny with random parameters, biases and slopes included, so that nothing is neutral."""
+    import numpy as np
+
+    from refbss.config import load_config
+    from refbss.models.lvbd_params import init_params
+    from refbss.training.checkpoint import save_checkpoint
+    from refbss.training.config import PRESETS, RunConfig
+
+    config = load_config(RunConfig, PRESETS["lvbd-tiny"])
+    rng = np.random.default_rng(0)
+    params = init_params(config.model, 0)
+    params = {name: p + np.float32(0.05) * rng.standard_normal(p.shape, dtype=np.float32) for name, p in params.items()}
+    folder = tmp_path_factory.mktemp("model") / "checkpoint"
+    save_checkpoint(folder, config, params, None, {"step": 0})
+    return folder

@@ -15,28 +15,12 @@ from threadpoolctl import threadpool_info
 
 from refbss import InputError
 from refbss._types import Array
-from refbss.config import load_config
 from refbss.data.audio_io import resample
 from refbss.data.level import level_dbfs
 from refbss.models import lvbd
-from refbss.models.lvbd_params import init_params
 from refbss.separation import Separator
-from refbss.training.checkpoint import save_checkpoint
-from refbss.training.config import PRESETS, RunConfig
 
 RATE_HZ = 8000
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """lvbd-tiny with random parameters, biases and slopes included, so that nothing is neutral."""
-    config = load_config(RunConfig, PRESETS["lvbd-tiny"])
-    rng = np.random.default_rng(0)
-    params = init_params(config.model, 0)
-    params = {name: p + np.float32(0.05) * rng.standard_normal(p.shape, dtype=np.float32) for name, p in params.items()}
-    folder = tmp_path_factory.mktemp("model") / "checkpoint"
-    save_checkpoint(folder, config, params, None, {"step": 0})
-    return folder
 
 
 @pytest.fixture

@@ -60,3 +60,14 @@ def level_dbfs(signal: Array, rate_hz: int) -> float:
     meter = LevelMeter(rate_hz)
     meter.push(signal)
     return meter.level_dbfs()
+
+
+def gain_to_middle(level: float, known_dbfs: tuple[float, float]) -> float:
+    """The factor that brings a signal of this level (dBFS) to the middle of the levels that a model knows (low, high).
+
+    1 for a level among them, and for silence.
+    """
+    low, high = known_dbfs
+    if low <= level <= high or not math.isfinite(level):
+        return 1.0
+    return float(10 ** (((low + high) / 2 - level) / 20))

@@ -64,18 +64,49 @@ class Resampler:
         front = -self._half % self.down
         self._taps = np.concatenate([np.zeros(front), taps])
         self._delay = (self._half + front) // self.down
+        self.reset()
+
+    def reset(self) -> None:
+        """Back to before the first sample."""
         self._buffer: Array | None = None
         self._start = self._received = self._given = 0
 
+    def needed(self, outputs: int) -> int:
+        """Inputs that so many outputs need, before the end of the signal."""
+        return max(0, (self._half + (outputs - 1) * self.down) // self.up + 1) if outputs > 0 else 0
+
     def push(self, x: Array) -> Array:
         """Take x (..., n) and return the outputs that it completes, (..., k) with k possibly 0."""
-        self._buffer = x if self._buffer is None else np.concatenate([self._buffer, x], axis=-1)
+        self._buffer = x.copy() if self._buffer is None else np.concatenate([self._buffer, x], axis=-1)
         self._received += x.shape[-1]
-        return self._until(max(self._given, (self._received * self.up - self._half - 1) // self.down + 1))
+        return self._until(self.completed(self._received))
 
     def finish(self) -> Array:
         """Return the outputs that are left; zeros follow the last input. Call it once, after at least one push."""
         return self._until(-(-self._received * self.up // self.down))
+
+    def state(self) -> Array:
+        """The samples that it keeps (..., n), a copy; with the number of samples pushed all that it remembers."""
+        return np.zeros(0, np.float32) if self._buffer is None or not self._received else self._buffer.copy()
+
+    def restore(self, kept: Array, received: int) -> None:
+        """Go on from where ``received`` samples had been pushed and these were kept, as many as :meth:`keeps` says."""
+        given = self.completed(received)
+        self._buffer = kept.copy() if received else None
+        self._start, self._received, self._given = self._oldest(given, received), received, given
+
+    def keeps(self, inputs: int) -> int:
+        """Samples that it keeps after so many inputs."""
+        return inputs - self._oldest(self.completed(inputs), inputs)
+
+    def completed(self, inputs: int) -> int:
+        """Outputs that so many inputs complete, before the end of the signal."""
+        return max(0, (inputs * self.up - self._half - 1) // self.down + 1)
+
+    def _oldest(self, given: int, received: int) -> int:
+        """The first input that is kept, a multiple of ``down``, after so many outputs."""
+        needed = max(0, -((self._half - given * self.down) // self.up))
+        return min(needed, received) // self.down * self.down
 
     def _until(self, end: int) -> Array:
         """Outputs up to ``end``, from the buffer, which starts at a multiple of ``down`` input samples."""
@@ -89,8 +120,7 @@ class Resampler:
             y = upfirdn(self._taps, self._buffer.astype(np.float64), self.up, self.down)
             y = y[..., self._given - base + self._delay : end - base + self._delay]
         self._given = end
-        oldest = max(0, -((self._half - end * self.down) // self.up))
-        start = min(oldest, self._received) // self.down * self.down
+        start = self._oldest(end, self._received)
         kept = self._buffer[..., start - self._start :]
         y, self._buffer, self._start = y.astype(kept.dtype), kept, start
         return y

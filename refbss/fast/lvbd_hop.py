@@ -16,10 +16,9 @@ from refbss._checks import NotFiniteError
 from refbss._jit import helper, ordered_kernel
 from refbss._types import Array
 from refbss.fast._elementary import sigmoid, tanh
-from refbss.fast._layout import kernel_rows, kernel_slices
+from refbss.fast._lvbd_parts import decoder_layer, state_in_order, weights_in_order
 from refbss.fast._memory import write_block
 from refbss.fast._norm import normalise
-from refbss.fast._products import is_narrow, stacked
 from refbss.fast._tiles import VECTOR, product
 
 LINE = 64
@@ -261,25 +260,9 @@ def _hop(  # type: ignore[no-untyped-def]
         x[first:],
     )  # fmt: skip
     w, s = _separate(
-        w,
-        s,
-        weights,
-        state,
-        sources,
-        latent,
-        constants,
-        block,
-        memory,
-        count,
-        e0,
-        delta,
-        g[:, :hidden],
-        x,
-        r,
-        u,
-        mean,
+        w, s, weights, state, sources, latent, constants, block, memory, count, e0, delta, g[:, :hidden], x, r, u, mean,
         e,
-    )
+    )  # fmt: skip
     mus = state[s - _after(0, block * sources * latent) :][: block * sources * latent]
     z = _matrix(mus, count * sources * latent, sources, latent)
     _decode(w, s, weights, state, decoders, sources, z, zero, windows, buffers, est)
@@ -289,7 +272,8 @@ def _hop(  # type: ignore[no-untyped-def]
 class FusedHop:
     """The kernel, its weights and its state. ``config`` is an LvbdConfig, ``decoder`` its decoder's shape.
 
-    ``initial`` holds the memory m and q (P, K, D) before the first sample.
+    ``initial`` holds the memory m and q (P, K, D) before the first sample. ``parts`` are views of the state by name,
+    ``count`` is the number of frames in the block that is not complete yet.
     """
 
     def __init__(
@@ -302,11 +286,18 @@ class FusedHop:
         dtype = params["encoder.conv.0.weight"].dtype
         inputs = [1, *config.conv_channels[:-1]]
         convs = list(zip(inputs, config.conv_channels, config.conv_kernels, config.conv_strides, strict=True))
-        self.hop, self.block, self._count = config.hop, config.block, 0
-        layers = [_layer(*shape, dtype) for shape in decoder]
-        self.weights = flat(_weights(params, config, layers), dtype)
-        self._initial = flat(_states(config, convs, layers, initial), dtype)
-        self.state = self._initial.copy()
+        self.block, self.count = config.block, 0
+        layers = [decoder_layer(*shape, dtype) for shape in decoder]
+        self._weights = flat(weights_in_order(params, config, layers), dtype)
+        begun = state_in_order(config, convs, layers, initial)
+        self._initial = flat(list(begun.values()), dtype)
+        self._state = self._initial.copy()
+        self._marked, self._marked_count = self._initial.copy(), 0
+        self.parts: dict[str, Array] = {}
+        place = 0
+        for name, part in begun.items():
+            self.parts[name] = self._state[place : place + part.size].reshape(part.shape)
+            place += -(-part.size // LINE) * LINE
         channels, hidden, latent, sources = config.channels, config.gru_hidden, config.latent, config.sources
         sizes = (config.gru_sections, hidden, sources, latent, config.time_constants, config.block)
         scalars = [dtype.type(value) for value in (config.norm_eps, config.e0, config.delta)]
@@ -324,74 +315,29 @@ class FusedHop:
             (config.block + 2, max(latent, config.block)), (1, VECTOR), (2, width), (2, room),
         )  # fmt: skip
         self._scratch = [np.zeros(shape, dtype) for shape in shapes]
+        self._samples = np.zeros(config.hop, dtype)
 
     def reset(self) -> None:
         """Back to before the first sample."""
-        self.state[:] = self._initial
-        self._count = 0
+        self._state[:] = self._initial
+        self.count = 0
 
-    def step(self, samples: Array) -> Array:
-        """The estimates (P, hop) of the next ``samples`` (hop,). Raises NotFiniteError, the state as it was."""
-        est = np.empty((self._fixed[2][2], self.hop), samples.dtype)
-        if not _hop(self.weights, self.state, self._count, *self._fixed, samples, est, *self._scratch):
+    def mark(self) -> None:
+        """Remember the state, for :meth:`rewind`."""
+        self._marked[:] = self._state
+        self._marked_count = self.count
+
+    def rewind(self) -> None:
+        """Back to the state that was marked last."""
+        self._state[:] = self._marked
+        self.count = self._marked_count
+
+    def step(self, samples: Array, est: Array) -> None:
+        """Write the estimates of the next ``samples`` (hop,) to ``est`` (P, hop), which lies in memory without gaps.
+
+        Allocates no array. Raises NotFiniteError, the state as it was.
+        """
+        self._samples[:] = samples  # of one layout, writable: for any other the kernel would be compiled anew
+        if not _hop(self._weights, self._state, self.count, *self._fixed, self._samples, est, *self._scratch):
             raise NotFiniteError("stream: samples holds NaN or infinity, wanted finite samples")
-        self._count = (self._count + 1) % self.block
-        return est
-
-
-def _layer(inputs: int, outputs: int, taps: int, stride: int, dtype: Any) -> tuple[int, int, int, int, bool]:
-    """A decoder layer for the kernel: channels in and out, frames that reach an output, stride, is it narrow."""
-    reach = -(-taps // stride)
-    return inputs, outputs, reach, stride, is_narrow(reach, stride * outputs, dtype)
-
-
-def _weights(params: dict[str, Array], config: Any, layers: list[tuple[int, int, int, int, bool]]) -> list[Array]:
-    """The parameters in the order in which the kernel reads them, as the matrices that it multiplies with."""
-    parts = []
-    for i in range(len(config.conv_strides)):
-        parts += [kernel_rows(params[f"encoder.conv.{i}.weight"]), params[f"encoder.conv.{i}.bias"]]
-        parts.append(np.broadcast_to(params[f"encoder.act.{i}.weight"], (config.conv_channels[i],)))
-    if config.norm:
-        parts += [params["encoder.norm.weight"], params["encoder.norm.bias"]]
-    for i in range(config.gru_sections):
-        name = f"encoder.gru.{i}"
-        parts += [params[f"{name}.weight_ih_l0"].T, params[f"{name}.bias_ih_l0"]]
-        parts += [params[f"{name}.weight_hh_l0"].T, params[f"{name}.bias_hh_l0"]]
-        if config.norm:
-            parts += [params[f"encoder.gru_norm.{i}.weight"], params[f"encoder.gru_norm.{i}.bias"]]
-    adapt, latent = params["separator.adapt.weight"], config.latent
-    parts.append(adapt.transpose(2, 0, 1))
-    parts += [params["separator.fc.weight"][:latent].T, params["separator.fc.bias"][:latent]]
-    parts.append(params["separator.adapt.bias"])
-    if config.memory:
-        parts += [params["separator.memory.weight"].T, 1 / (1 + np.exp(-params["memory.theta"]))]
-    else:
-        parts += [np.zeros((2 * config.time_constants * latent, config.channels)), np.zeros(config.time_constants)]
-    for i, (inputs, outputs, _, stride, narrow) in enumerate(layers):
-        slices = kernel_slices(params[f"decoder.conv.{i}.weight"], stride)
-        parts.append(slices.reshape(-1, inputs).T if narrow else stacked(slices))
-        parts.append(np.tile(params[f"decoder.conv.{i}.bias"], stride))
-        if i < len(layers) - 1:
-            parts.append(np.broadcast_to(params[f"decoder.act.{i}.weight"], (outputs,)))
-    return parts
-
-
-def _states(
-    config: Any,
-    convs: list[tuple[int, int, int, int]],
-    layers: list[tuple[int, int, int, int, bool]],
-    initial: tuple[Array, Array],
-) -> list[Array]:
-    """The state before the first sample, in the order in which the kernel walks through it."""
-    parts, frames = [], config.hop
-    for inputs, _, kernel, stride in convs:
-        parts.append(np.zeros((kernel - stride + frames, inputs)))
-        frames //= stride
-    parts += [np.zeros(config.gru_hidden)] * config.gru_sections
-    parts += initial
-    parts += [np.zeros((config.sources, config.channels)), np.zeros((config.block, config.sources, config.latent))]
-    for inputs, outputs, reach, stride, narrow in layers:
-        row = reach * stride * outputs if narrow else inputs
-        parts.append(np.zeros((config.sources, reach - 1 + frames, row)))
-        frames *= stride
-    return parts
+        self.count = (self.count + 1) % self.block

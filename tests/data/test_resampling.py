@@ -60,3 +60,33 @@ def test_ratios_that_would_take_all_memory_are_refused(rates: tuple[int, int]) -
         with pytest.raises(InputError, match=message):
             refuse()
     Resampler(44101, 8000)  # odd, but a filter of 882,021 taps is no harm
+
+
+@pytest.mark.parametrize(("rate", "wanted"), RATES)
+def test_cuts_change_no_bit(rate: int, wanted: int) -> None:
+    x = np.random.default_rng(0).standard_normal(1500, dtype=np.float32)
+
+    def through(size: int) -> np.ndarray:
+        resampler = Resampler(rate, wanted)
+        pieces = [resampler.push(x[i : i + size]) for i in range(0, len(x), size)]
+        return np.concatenate([*pieces, resampler.finish()])
+
+    whole = through(len(x))
+    assert all(np.array_equal(through(size), whole) for size in (1, 7, 160))
+
+
+@pytest.mark.parametrize(("rate", "wanted"), RATES)
+def test_it_goes_on_from_a_state_and_says_what_it_has(rate: int, wanted: int) -> None:
+    x = np.random.default_rng(1).standard_normal((2, 700), dtype=np.float32)
+    resampler, other = Resampler(rate, wanted), Resampler(rate, wanted)
+    came = 0
+    for at in range(0, 700, 35):
+        assert resampler.completed(at) == came and resampler.state().shape[-1] == resampler.keeps(at)
+        assert resampler.needed(came) <= at < resampler.needed(came + 1)
+        other.restore(resampler.state(), at)
+        got = resampler.push(x[:, at : at + 35])
+        assert np.array_equal(other.push(x[:, at : at + 35]), got)
+        came += got.shape[1]
+    assert np.array_equal(other.finish(), resampler.finish())
+    resampler.reset()
+    assert resampler.state().size == 0 and resampler.completed(0) == resampler.needed(0) == 0
