@@ -3,6 +3,7 @@
 # make law     the law as plain Python with line coverage, then compiled with bounds checks
 # make docs    build the documentation site; a warning is an error
 # make mutation   faults of every kind in the law: which of them no test sees (half an hour; JOBS=2)
+# make fuzz    damaged files of every kind that is read (a quarter of an hour; COUNT=100000 SEED=0 JOBS=2)
 # make lint    ruff and mypy alone;  make format, make wheel, make clean, make distclean
 #
 # Each target makes its own .venv and installs what it needs. Set PYTHON to choose the interpreter
@@ -10,7 +11,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := test
-.PHONY: demo test law mutation lint format docs wheel clean distclean
+.PHONY: demo test law mutation fuzz lint format docs wheel clean distclean
 
 TORCH := torch==2.13.0
 RUN := .venv/bin/python
@@ -61,6 +62,11 @@ JOBS := 2
 mutation: $(TEST_DONE)
 	@mkdir -p build
 	@$(RUN) tests/mutation --jobs $(JOBS) --json build/mutation.json
+
+COUNT := 100000
+SEED := 0
+fuzz: $(TEST_DONE)
+	@$(RUN) tests/robustness --count $(COUNT) --seed $(SEED) --jobs $(JOBS)
 
 lint: $(TEST_DONE)
 	@$(RUN) -m ruff check .

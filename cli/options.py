@@ -29,6 +29,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 LINE_EVERY_S = 5.0
 """Off a terminal a progress line is written at most this often."""
+LONGEST_REASON = 1200
+"""Characters that an error may say."""
 DRAW_EVERY_S = 0.1
 """On a terminal the bar is redrawn at most this often."""
 AGAIN_S = 1.0
@@ -177,11 +179,14 @@ def emit(result: Mapping[str, Any], lines: str | Iterable[str], *, as_json: bool
 
     JSON has no number for them: NaN becomes null, infinities the strings "inf" and "-inf".
     """
-    if as_json:
-        click.echo(json.dumps(plain(result), allow_nan=False), err=err)
-        return
-    for line in [lines] if isinstance(lines, str) else lines:
-        click.echo(line, err=err)
+    from refbss._files import naming
+
+    with naming(Path("standard error" if err else "standard output")):
+        if as_json:
+            click.echo(json.dumps(plain(result), allow_nan=False), err=err)
+            return
+        for line in [lines] if isinstance(lines, str) else lines:
+            click.echo(line, err=err)
 
 
 def plain(value: Any) -> Any:
@@ -202,13 +207,20 @@ def plain(value: Any) -> Any:
 
 
 def reason(error: Exception) -> str:
-    """What an error says, on one line: an OSError with its file, a MemoryError with what was too large."""
+    """What an error says, on one line: an OSError with its file, a MemoryError with what was too large.
+
+    A file can put anything into the message: what cannot be printed, such as the codes that move a terminal's cursor,
+    becomes an escape, and of a long text the middle is left out.
+    """
     text = str(error)
     if isinstance(error, MemoryError):
         text = f"out of memory: {text}" if text else "out of memory"
     elif isinstance(error, OSError) and error.filename:
         text = f"{error.filename}: {error.strerror}"
-    return " ".join(text.split())
+    line = " ".join(text.split())
+    if len(line) > LONGEST_REASON:
+        line = f"{line[: 2 * LONGEST_REASON // 3]} .. {line[-LONGEST_REASON // 3 :]}"
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in line)
 
 
 class Progress:

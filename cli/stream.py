@@ -135,7 +135,7 @@ def stream(
     from refbss._checks import InputError
     from refbss._files import check_writable
     from refbss.separation import Separator
-    from refbss.separation_stream import load_state, save_state
+    from refbss.separation_stream import save_state
 
     options = click.get_current_context().params
     _check(options)
@@ -149,11 +149,11 @@ def stream(
         try:
             reader, name = _open(stack, stop, options, separator.rate_hz)
         except Stopped:
-            return stop.code()
+            return int(stop.code())
         factor = gain if isinstance(gain, str) else 10 ** (gain / 20)
         going = separator.stream(reader.form.rate_hz, resample=resample, gain=factor)
         if restore is not None:
-            going.restore(load_state(restore))
+            go_on(going, restore)
         begun, latency_ms = going.received, 1e3 * going.latency_samples / reader.form.rate_hz
         sink = _sink(options, reader.form, separator.sources)
         stack.enter_context(sink)
@@ -163,7 +163,7 @@ def stream(
         heard = going.received - begun
         if not heard and error is None:
             if stop.came:
-                return stop.code()
+                return int(stop.code())
             raise InputError(f"{name}: holds no samples, wanted a signal")
         if save is None:
             try:
@@ -193,7 +193,19 @@ def stream(
     if fault:
         click.echo(f"refbss: error: {name}: {fault}", err=True)
         return 1 if error is None else 2
-    return stop.code()
+    return int(stop.code())
+
+
+def go_on(going: SeparationStream, path: Path) -> None:
+    """Restore the state in a file. Raises InputError, which names the file."""
+    from refbss._checks import InputError
+    from refbss.separation_stream import load_state
+
+    state = load_state(path)
+    try:
+        going.restore(state)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 def _check(options: dict[str, Any]) -> None:
@@ -226,7 +238,8 @@ def _open(stack: ExitStack, stop: Stop, options: dict[str, Any], model_hz: int) 
         raise InputError(f"{name}: cannot be read ({error.strerror}), wanted a stream of samples") from None
 
     def read(size: int) -> bytes:
-        return stop.wait(lambda: file.read(size))
+        data: bytes = stop.wait(lambda: file.read(size))
+        return data
 
     def read_header(size: int) -> bytes:
         data = read(size)

@@ -16,7 +16,7 @@ import dataclasses
 import json
 import math
 import re
-import tomllib
+import sys
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -24,10 +24,12 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from refbss._checks import InputError
+from refbss._files import parse_toml, read_text
 
 T = TypeVar("T")
 
 NONE = "none"
+_LARGEST = sys.float_info.max
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
@@ -51,10 +53,10 @@ def _read(source: str | Path | Mapping[str, Any]) -> _Layer:
     if isinstance(source, Mapping):
         return _Layer("config", source)
     try:
-        return _Layer(str(source), tomllib.loads(Path(source).read_text(encoding="utf-8-sig")))
+        return _Layer(str(source), parse_toml(read_text(Path(source), "utf-8-sig")))
     except OSError as error:
         raise InputError(f"{source}: cannot be read ({error.strerror}), wanted a TOML file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # of TOML or of UTF-8
         raise InputError(f"{source}: not valid TOML: {error}") from error
 
 
@@ -64,8 +66,8 @@ def _parse_override(text: str) -> _Layer:
     if not equals or not all(parts):
         raise InputError(f"--set: got {text!r}, wanted section.key=value")
     try:
-        parsed = tomllib.loads(f"value = {value}")
-    except tomllib.TOMLDecodeError as error:
+        parsed = parse_toml(f"value = {value}")
+    except ValueError as error:
         if not _WORD.fullmatch(value.strip()):
             raise InputError(f"--set: {key.strip()} is {value.strip()!r}, which is not a TOML value") from error
         parsed = {"value": value.strip()}
@@ -163,7 +165,7 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
         if len(value) != len(choices):
             raise wrong
         return tuple(_convert(c, v, f"{key}[{i}]") for i, (c, v) in enumerate(zip(choices, value, strict=True)))
-    if hint is float and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST:
         return float(value)
     if hint in (int, str, bool) and isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
         return value

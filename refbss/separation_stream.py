@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from refbss._checks import FLOATS, InputError, NotFiniteError
-from refbss._files import naming, replaced
+from refbss._files import contents, naming, replaced
 from refbss._types import Array
 from refbss.data.causal_gain import CausalGain
 from refbss.data.resampling import Resampler
@@ -272,7 +272,7 @@ def save_state(path: str | Path, state: State) -> None:
 def load_state(path: str | Path) -> State:
     """Read a state that ``save_state`` has written. Raises InputError: no such file, or none of safetensors."""
     try:
-        return load(Path(path).read_bytes())
+        return load(contents(Path(path)))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}), wanted the state of a stream") from None
     except (SafetensorError, KeyError, TypeError, ValueError) as error:

@@ -14,13 +14,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from safetensors.numpy import load, save
+from safetensors.numpy import save
 
 from refbss._checks import InputError, check_choice
-from refbss._files import replaced
+from refbss._files import contents, parse_json, replaced
 from refbss._types import Array
 from refbss.conformance.tensor_files import to_npz
 from refbss.conformance.vectors import FORMAT, SENTENCES, Library, Vector
+from refbss.models.params import parse_tensors
 
 FORMATS = ("safetensors", "npz", "json")
 EXPORT_FORMAT = "refbss-vectors-export/1"
@@ -117,7 +118,7 @@ def _case_files(library: Library, vector: Vector, fmt: str, answers: bool) -> di
     if fmt == "safetensors" and answers:
         said = [f"{vector.op}/{SENTENCES}"] if vector.mistakes else []
         return {name: library.read(name) for name in (names["json"], names["safetensors"], *said)}
-    kept = {name: a for name, a in load(stored).items() if answers or name.split(".")[0] in QUESTION}
+    kept = {name: a for name, a in parse_tensors(stored).items() if answers or name.split(".")[0] in QUESTION}
     tensors = to_npz(kept) if fmt == "npz" else save(kept)
     return {names["json"]: _json(document(vector, answers=answers)), names[fmt]: tensors}
 
@@ -134,8 +135,7 @@ def _clear(out: Path) -> None:
     hashes = _hashes(out)
     for path in there:
         name = path.relative_to(out).as_posix()
-        ours = bool(hashes) if name == MANIFEST else hashes.get(name) == hashlib.sha256(path.read_bytes()).hexdigest()
-        if not ours:
+        if not (bool(hashes) if name == MANIFEST else _is(path, hashes.get(name))):
             raise InputError(
                 f"{out}: holds {name}, which no export wrote, wanted a new or empty folder or an unchanged export"
             )
@@ -146,10 +146,18 @@ def _clear(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
 
 
+def _is(path: Path, sha256: str | None) -> bool:
+    """Whether a file is there and has that hash."""
+    try:
+        return hashlib.sha256(contents(path)).hexdigest() == sha256
+    except OSError:
+        return False
+
+
 def _hashes(out: Path) -> dict[str, str]:
     """The files that the manifest of an export lists; nothing where there is no such manifest."""
     try:
-        manifest = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
+        manifest = parse_json(contents(out / MANIFEST))
         if manifest["format"] in (FORMAT, EXPORT_FORMAT) and "tensors" in manifest:
             return {name: said["sha256"] for name, said in manifest["files"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

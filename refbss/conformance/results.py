@@ -6,7 +6,6 @@ one. In the other two an array is called outputs.y or grads.x. Only JSON can say
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -16,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refbss._checks import InputError
+from refbss._files import parse_json, read_text
 from refbss._types import Array
 from refbss.conformance.implementation import Answer, CallFailure
 from refbss.conformance.signature import counted, required
@@ -23,6 +23,7 @@ from refbss.conformance.tensor_files import read_tensors
 from refbss.conformance.vectors import DTYPES, Arrays, Library, Vector
 
 SUFFIXES = (".json", ".safetensors", ".npz")
+MOST_AXES, MOST_SIZE = 32, 2**31
 KEYS = ("id", "dtype", "outputs", "grads", "error")
 NOT_NUMBERS = {None: math.nan, "nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
@@ -63,6 +64,8 @@ def _check_array(where: str, array: Any) -> None:
     shape, data = array["shape"], array["data"]
     if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape):
         raise InputError(f"{where}: shape is {shape!r}, wanted a list of integers of at least 0")
+    if len(shape) > MOST_AXES or any(size > MOST_SIZE for size in shape):
+        raise InputError(f"{where}: shape is {shape!r}, wanted at most {MOST_AXES} axes of at most {MOST_SIZE}")
     if not isinstance(data, list):
         raise InputError(f"{where}: data is {_kind(data)}, wanted a list of numbers")
     for i, value in enumerate(data):
@@ -188,10 +191,10 @@ def read_answer(path: Path) -> AnswerFile:
 
 def _read_json(path: Path) -> AnswerFile:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = parse_json(read_text(path))
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InputError(f"{path}: not JSON ({error})") from error
     check_document(str(path), document)
     dtype = document.get("dtype")

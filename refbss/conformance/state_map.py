@@ -14,7 +14,6 @@ numpy.transpose takes to make theirs of ours.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from refbss._checks import InputError
+from refbss._files import parse_toml, read_text
 from refbss.conformance.vectors import Library, Vector
 
 
@@ -90,7 +90,7 @@ def _names(op: str, group: str) -> frozenset[str]:
 def read_state_map(path: Path) -> StateMap:
     """Read a state map, a TOML file. Raises InputError naming the file and the key."""
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = parse_toml(read_text(path))
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}, wanted a state map") from error
     except ValueError as error:  # of TOML or of UTF-8

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-import json
+import math
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -14,10 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import save
 
 from refbss._checks import InputError
-from refbss._files import replaced
+from refbss._files import contents, replaced
+from refbss.models.params import parse_tensors, tensors_header
 
 Tensors = dict[str, NDArray[Any]]
 SUFFIXES = (".safetensors", ".npz")
@@ -32,8 +34,16 @@ DAMAGED = (
     EOFError,
     MemoryError,
     OverflowError,
+    TypeError,
+    KeyError,
+    struct.error,
 )
-"""What zipfile and NumPy raise at an archive that is damaged or none."""
+"""What zipfile, NumPy and Python's parser raise at an archive that is damaged or none."""
+UNPACKED, RATIO = 2**26, 20
+"""An archive may unpack to so many bytes, or to so many times its own size: weights hardly pack at all."""
+LONGEST_ENTRY = 65_000
+"""Bytes of a name in an archive; it has 16 bits for their number."""
+NPY_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
 class TensorFile(NamedTuple):
@@ -53,7 +63,7 @@ def read_tensors(path: Path) -> TensorFile:
     """Read a file by its suffix. Raises InputError: missing, damaged, or of a type NumPy does not have."""
     check_suffix(path)
     try:
-        content = path.read_bytes()
+        content = contents(path)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}, wanted a file of arrays") from error
     return _from_npz(path, content) if path.suffix == ".npz" else _from_safetensors(path, content)
@@ -61,34 +71,44 @@ def read_tensors(path: Path) -> TensorFile:
 
 def _from_safetensors(path: Path, content: bytes) -> TensorFile:
     try:
-        tensors = load(content)
-    except SafetensorError as error:
+        return TensorFile(parse_tensors(content), tensors_header(content).get("__metadata__"))
+    except ValueError as error:
         raise InputError(f"{path}: {error}, wanted a safetensors file") from error
-    except KeyError as error:  # a type that the library has no NumPy type for
-        name = next(name for name, said in _header(content).items() if said.get("dtype") == error.args[0])
-        raise InputError(
-            f"{path}: {name} is {error.args[0]}, which NumPy has no type for, wanted F16, F32, F64 or integers"
-        ) from error
-    return TensorFile(tensors, _header(content).get("__metadata__"))
-
-
-def _header(content: bytes) -> dict[str, Any]:
-    """The header of a safetensors file that the library has accepted."""
-    said: dict[str, Any] = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    return said
 
 
 def _from_npz(path: Path, content: bytes) -> TensorFile:
+    most = max(UNPACKED, RATIO * len(content))
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            tensors = {name.removesuffix(".npy"): _from_npy(archive.read(name)) for name in archive.namelist()}
+            entries = archive.infolist()
+            if sum(entry.file_size for entry in entries) > most:
+                raise ValueError(f"unpacks to more than {most} bytes")
+            tensors = {entry.filename.removesuffix(".npy"): _from_npy(_unpacked(archive, entry)) for entry in entries}
     except DAMAGED as error:
         raise InputError(f"{path}: {' '.join(str(error).split())}, wanted an npz file of plain arrays") from error
     return TensorFile(tensors, None)
 
 
+def _unpacked(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    """An entry, of which no more is unpacked than it says. Raises ValueError where it is packed as NumPy does not."""
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{entry.filename} is packed by method {entry.compress_type}")
+    with archive.open(entry) as file:
+        return file.read(entry.file_size)
+
+
 def _from_npy(content: bytes) -> NDArray[Any]:
-    array: NDArray[Any] = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+    """An array. Raises ValueError where its header asks for another size than follows, before memory is taken."""
+    file = io.BytesIO(content)
+    version = np.lib.format.read_magic(file)
+    if version not in NPY_HEADERS:
+        raise ValueError(f"npy version {version} is none of {', '.join(map(str, NPY_HEADERS))}")
+    shape, _, dtype = NPY_HEADERS[version](file)
+    size, held = math.prod(shape) * dtype.itemsize, len(content) - file.tell()
+    if not dtype.hasobject and (min(shape, default=0) < 0 or size != held):
+        raise ValueError(f"an array of {dtype} and shape {shape!r:.80} wants other than the {held} bytes that follow")
+    file.seek(0)
+    array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
     return array
 
 
@@ -97,6 +117,8 @@ def to_npz(tensors: Mapping[str, NDArray[Any]]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, array in sorted(tensors.items()):
+            if len(name.encode(errors="replace")) > LONGEST_ENTRY:
+                raise InputError(f"npz: a name has {len(name)} characters, wanted at most {LONGEST_ENTRY} bytes")
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
     return buffer.getvalue()

@@ -8,22 +8,21 @@ match, or is not listed, is refused.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cached_property
 from importlib.resources import files
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load
 
 from refbss._checks import InputError
+from refbss._files import contents, parse_json
 from refbss._types import Array
+from refbss.models.params import parse_tensors
 
 FORMAT = "refbss-vectors/1"
 VERSION = 1
@@ -117,7 +116,7 @@ class Library:
         if name not in self.manifest:
             raise InputError(f"{path}: not listed in MANIFEST.json")
         try:
-            content = path.read_bytes()
+            content = contents(path)
         except OSError as error:
             raise InputError(f"{path}: {error.strerror}, but MANIFEST.json lists it") from error
         digest, wanted = hashlib.sha256(content).hexdigest(), self.manifest[name]["sha256"]
@@ -164,8 +163,8 @@ class Library:
 
 def _read_json(path: Path, content: bytes, wanted: str) -> Any:
     try:
-        return json.loads(content.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
+        return parse_json(content.decode("utf-8"))
+    except ValueError as error:
         raise InputError(f"{path}: not JSON ({error}), wanted {wanted}") from error
 
 
@@ -173,7 +172,7 @@ def _manifest(path: Path) -> Mapping[str, Mapping[str, str]]:
     """The files that a manifest lists. Raises InputError on one that is none, or of another version."""
     wanted = f"the manifest of a {FORMAT} folder"
     try:
-        content = path.read_bytes()
+        content = contents(path)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}, wanted {wanted}") from error
     manifest = _read_json(path, content, wanted)
@@ -187,6 +186,8 @@ def _manifest(path: Path) -> Mapping[str, Mapping[str, str]]:
     for name, said in listed.items():
         if not isinstance(said, dict) or not isinstance(said.get("sha256"), str):
             raise InputError(f"{path}: has no sha256 of {name}")
+        if ".." in PurePosixPath(name).parts or PurePosixPath(name).is_absolute() or "\\" in name or "\0" in name:
+            raise InputError(f"{path}: lists {name!r}, wanted the path of a file below the folder")
     return listed
 
 
@@ -240,15 +241,20 @@ def parse(document: Mapping[str, Any], tensors: bytes) -> Vector:
     """Put a case together from its JSON document and its safetensors file. Raises InputError where they disagree."""
     case = document["id"]
     try:
-        arrays = load(tensors)
-    except (SafetensorError, KeyError) as error:  # damaged, or of a type that NumPy has not
+        arrays = parse_tensors(tensors)
+    except ValueError as error:
         raise InputError(f"{case}.safetensors: cannot be read ({error})") from error
+
+    for name, array in arrays.items():
+        if array.dtype.kind not in "biuf":
+            raise InputError(f"{case}.safetensors: {name} is {array.dtype}, wanted real numbers")
 
     def group(prefix: str, names: Sequence[str]) -> Arrays:
         missing = [name for name in names if f"{prefix}.{name}" not in arrays]
         if missing:
             raise InputError(f"{case}.safetensors: has no {prefix}.{missing[0]}, which {case}.json names")
-        return {name: arrays[f"{prefix}.{name}"].astype(np.float64) for name in names}
+        with np.errstate(invalid="ignore"):  # a signalling NaN of a damaged file becomes a quiet one
+            return {name: arrays[f"{prefix}.{name}"].astype(np.float64) for name in names}
 
     mistakes = tuple(
         Mistake(

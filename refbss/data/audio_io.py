@@ -7,6 +7,7 @@ Integer formats use the rule q = round(x 2^(bits-1)), x = q / 2^(bits-1), so wha
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import struct
@@ -19,11 +20,15 @@ import numpy as np
 import soundfile
 
 from refbss._checks import InputError, NotFiniteError, check_choice, check_integer
+from refbss._files import check_file, opened
 from refbss._types import Array
 from refbss.data.resampling import HIGHEST_HZ, check_rate, ratio
 
 SUFFIXES = (".wav", ".flac", ".aif", ".aiff", ".ogg")
 """Suffixes taken for audio when a folder is searched."""
+
+CONTAINERS = (b"RIFF", b"RIFX", b"RF64", b"FORM", b"fLaC", b"OggS", b"riff", b"caff", b".snd", b"NIST_1A", b"ID3")
+"""How files begin that are read: WAV, AIFF, FLAC, Ogg, W64, CAF, AU, SPHERE, and tags before FLAC or MP3."""
 
 SUBTYPES = {"WAV": ("FLOAT", "DOUBLE", "PCM_16", "PCM_24", "PCM_32"), "FLAC": ("PCM_24", "PCM_16")}
 """Sample formats that can be written; the first of each container is its default."""
@@ -33,6 +38,8 @@ AT_ONCE = 2**22
 
 BITS = {"PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 _UNKNOWN_SIZE = 0x7FFFF000  # writers to a pipe put this, 0x7FFFFFFF or 0xFFFFFFFF where the length is not known
+MOST_CHUNKS = 10_000
+"""Chunks that are looked at; a file of nothing but empty ones would take minutes."""
 _UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's count for a FLAC stream whose header leaves the length open
 _LARGEST_WAV = 2**32 - 2**16
 
@@ -70,26 +77,40 @@ def _name(path: Path) -> str | bytes:
 
 
 def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
-    """Name, offset of the content and declared size of every chunk of a WAV or AIFF file."""
+    """Name, offset of the content and declared size of every chunk of a WAV or AIFF file, at most MOST_CHUNKS."""
     head = file.read(12)
-    order = {b"RIFF": "<", b"FORM": ">"}.get(head[:4])
-    offset = 12
-    while order:
+    order = {b"RIFF": "<", b"RF64": "<", b"FORM": ">"}.get(head[:4])
+    offset, large = 12, None
+    for _ in range(MOST_CHUNKS if order else 0):
         file.seek(offset)
         head = file.read(8)
         if len(head) < 8:
             return
-        size = struct.unpack(order + "I", head[4:])[0]
+        size = struct.unpack(f"{order}I", head[4:])[0]
+        if head[:4] == b"ds64":
+            large = struct.unpack("<Q", file.read(16)[8:].ljust(8, b"\0"))[0]
+        if head[:4] == b"data" and large is not None and size == 2**32 - 1:
+            size = large
         yield head[:4], offset + 8, size
         offset += 8 + size + size % 2
 
 
+def _check_container(path: Path) -> None:
+    """Refuse what does not begin as a file of CONTAINERS: libsndfile knows more, and reads some of them without end."""
+    with opened(path) as file:
+        head = file.read(12)
+    if head[:4] == b"FORM" and head[8:] not in (b"AIFF", b"AIFC"):
+        head = b""
+    if not head.startswith(CONTAINERS) and not (head[:1] == b"\xff" and head[1:2] >= b"\xe0"):  # or a frame of MP3
+        raise InputError(f"{path}: is not audio that can be read (Format not recognised), wanted WAV or FLAC")
+
+
 def _check_complete(path: Path) -> None:
     """Refuse a WAV or AIFF file that ends before its samples do: libsndfile reads it without a word."""
-    with path.open("rb") as file:
+    with opened(path) as file:
         for name, offset, size in _chunks(file):
             held = path.stat().st_size - offset
-            if name in (b"data", b"SSND") and held < size < _UNKNOWN_SIZE:
+            if name in (b"data", b"SSND") and held < size and not _UNKNOWN_SIZE <= size < 2**32:
                 raise InputError(f"{path}: is truncated, holds {held} of {size} bytes of samples")
 
 
@@ -100,10 +121,15 @@ def _open(path: Path) -> soundfile.SoundFile:
     if kind == "missing":
         raise InputError(f"{path}: no such file")
     try:
-        if path.stat().st_size == 0:
+        found = path.stat()
+        check_file(path, found)
+        if found.st_size == 0:
             raise InputError(f"{path}: is empty (0 bytes), wanted an audio file")
+        _check_container(path)
         _check_complete(path)
         return soundfile.SoundFile(_name(path))
+    except TypeError:  # soundfile goes by the suffix and asks for a rate
+        raise InputError(f"{path}: suffix is .raw, for samples without a header; wanted .wav or .flac") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except soundfile.LibsndfileError as error:
@@ -314,17 +340,33 @@ class AudioWriter:
 
     def close(self) -> None:
         """Finish the file and give it its name. Raises InputError: no samples were written, or the name is taken."""
-        self._file.close()
+        self._end()
         if self.frames == 0:
             self._part.unlink(missing_ok=True)
             raise InputError(f"{self.path}: no samples were written")
         try:
             if self.subtype in ("FLOAT", "DOUBLE"):
                 _clear_time_stamp(self._part)
+            self._check_written()
             os.replace(self._part, self.path)
-        except OSError as error:
+        except (OSError, soundfile.LibsndfileError) as error:
             self._part.unlink(missing_ok=True)
-            raise InputError(f"{self.path}: cannot be written ({error.strerror})") from None
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise InputError(f"{self.path}: cannot be written ({reason}); is the disk full?") from None
+
+    def _end(self) -> None:
+        """Let libsndfile write what it still holds. Raises InputError where it says that it could not."""
+        try:
+            self._file.close()
+        except (OSError, soundfile.LibsndfileError) as error:
+            self._part.unlink(missing_ok=True)
+            raise InputError(f"{self.path}: cannot be written ({error}); is the disk full?") from None
+
+    def _check_written(self) -> None:
+        """Raises OSError where the last samples are missing: libsndfile does not say when FLAC's did not fit."""
+        with soundfile.SoundFile(_name(self._part)) as written:
+            if written.frames != self.frames:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def discard(self) -> None:
         """Stop and remove what was written; a file of that name from before stays."""

@@ -161,7 +161,7 @@ def _unpack(archive: Path, folder: Path, source: Source, url: str) -> None:
         with tarfile.open(archive, "r|gz") as tar:
             for member in tar:
                 unpacked += member.size
-                if unpacked > MOST_BYTES:
+                if not 0 <= member.size <= unpacked <= MOST_BYTES:
                     raise InputError(f"{url}: holds more than {MOST_BYTES} bytes, wanted recordings of digits")
                 path = PurePosixPath(member.name)
                 if path.parent.name != "recordings" or not member.isfile() or not _RECORDING.fullmatch(path.name):

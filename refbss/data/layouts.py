@@ -18,6 +18,7 @@ pins a split for good. [ours]
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 from collections import defaultdict
@@ -28,6 +29,7 @@ from pathlib import Path
 from refbss._checks import InputError, check_choice
 from refbss.data.audio_io import AudioReader, audio_files, path_kind
 from refbss.data.corpora.registry import recognise
+from refbss.data.corpora.tables import text_of
 from refbss.data.splits import SPLITS, VALIDATION_OF_TRAIN, first_by_hash
 
 EMBEDDED = "embedded"
@@ -129,9 +131,8 @@ def _listing_manifest(path: Path) -> Listing:
     entries: list[Entry] = []
     seen: set[str] = set()
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file, strict=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        rows = list(csv.DictReader(io.StringIO(text_of(path), newline=""), strict=True))
+    except csv.Error as error:
         raise InputError(f"{path}: cannot be read as CSV ({error})") from None
     if not rows:
         raise InputError(f"{path}: has no rows, wanted a header id,speaker,path and one row a recording")

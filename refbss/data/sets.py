@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from refbss._checks import check_choice, check_integer, check_number
+from refbss._files import opened
 from refbss._version import __version__
 from refbss.data.audio_io import write_audio
 from refbss.data.corpora.own import FORMATS, KIND, MANIFEST, VERSION
@@ -29,7 +30,7 @@ MOST_ITEMS = 1_000_000
 
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
+    with opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

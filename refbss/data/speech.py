@@ -78,7 +78,12 @@ class SpeechPool:
         x = read_audio(recording.path, start=recording.start, frames=recording.frames, resample_hz=self.rate_hz)[0][0]
         if np.abs(x).max() < SILENT_PEAK:
             raise InputError(f"{recording.path}: recording {recording.id} is silent, wanted speech")
-        x = np.asarray(x / active_rms(x, self.rate_hz), np.float32)
+        with np.errstate(over="ignore"):
+            x = np.asarray(x / active_rms(x, self.rate_hz), np.float32)
+        if not np.isfinite(x).all():
+            raise InputError(
+                f"{recording.path}: recording {recording.id} has samples far beyond its level, wanted speech"
+            )
         x.flags.writeable = False
         if x.nbytes <= self._budget:
             self._budget -= x.nbytes

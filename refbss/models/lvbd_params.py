@@ -16,6 +16,24 @@ def inverse_softplus(value: float) -> float:
     return float(value + np.log(-np.expm1(-value)))
 
 
+def parameter_count(config: LvbdConfig, loss_config: LvbdLossConfig | None = None) -> int:
+    """How many values ``init_params`` would draw, without drawing one: a file can ask for more than memory holds."""
+    inputs, hidden, width = [1, *config.conv_channels[:-1]], config.gru_hidden, config.conv_channels[-1]
+    sources, channels, latent = config.sources, config.channels, config.latent
+    convs = zip(inputs, config.conv_channels, config.conv_kernels, strict=True)
+    encoder = sum(out * (into * kernel + 2) for into, out, kernel in convs) + 2 * width * config.norm
+    sections = config.gru_sections * (6 * hidden * hidden + 6 * hidden + 2 * hidden * config.norm)
+    sections += 3 * hidden * (width - hidden)  # the first reads the convolutions
+    separator = sources * channels * (hidden + 1) + 2 * latent * (channels + 1)
+    state = config.time_constants * latent
+    memory = (2 * channels * state + 2 * sources * state + len(config.theta_init)) * config.memory
+    decoder = sum(out * (into * kernel + 2) for into, out, kernel, _ in decoder_shape(config)) - 1
+    prior = 0
+    if loss_config is not None:
+        prior = sources * latent * (loss_config.prior_r == "learned") + loss_config.learn_prior_shape
+    return encoder + sections + separator + memory + decoder + prior
+
+
 def init_params(
     config: LvbdConfig, seed: int, *, dtype: Any = np.float32, loss_config: LvbdLossConfig | None = None
 ) -> Params:

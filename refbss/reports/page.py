@@ -106,7 +106,7 @@ def table(
     note = None
     if sorts and len(lines) > PRINTED_ROWS:
         note = tag("span", f" Printed are the first {PRINTED_ROWS} of {len(lines):,} rows.", class_="on-paper")
-    said = f"table-{zlib.crc32(str(caption).encode()):08x}"
+    said = f"table-{zlib.crc32(str(caption).encode(errors='backslashreplace')):08x}"
     head = tag("thead", tag("tr", heads)) if any(one.title for one in columns) else None
     content = tag("table", head, tag("tbody", lines), class_="sorted" if sorts else None, aria_labelledby=said)
     frame = {"class_": "scroll tall" if sorts else "scroll", "role": "group", "tabindex": 0, "aria_labelledby": said}

@@ -6,9 +6,7 @@ that were made again after a resume, values that are not finite.
 
 from __future__ import annotations
 
-import json
 import math
-import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,14 +14,20 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refbss._checks import InputError
+from refbss._files import contents, opened, parse_json, parse_toml, read_text
 from refbss._types import Array
 from refbss.training.checkpoint import stored_checkpoint
+from refbss.training.run_folder import log_line
 
 LOG, CONFIG = "log.jsonl", "config.toml"
 PLAIN = ("loss", "grad_norm", "learning_rate", "seconds", "validation_db")
 """Keys of a line that hold one number."""
 MOST_NAMED = 5
 """Lines that are named by their numbers at most."""
+
+
+LARGEST = 1e100
+"""Beyond it a value counts as infinite, below its inverse as zero: axes would pass the range of floats."""
 
 
 class Line(NamedTuple):
@@ -52,6 +56,13 @@ class Run(NamedTuple):
         """The values of that name; all NaN where the log has none."""
         return self.values.get(name, np.full(len(self.steps), np.nan))
 
+    def number(self, key: str) -> float | None:
+        """What the configuration has under a key; None where that is no number, or beyond LARGEST."""
+        value = self.config.get(key)
+        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST:
+            return float(value)
+        return None
+
     def members(self, prefix: str) -> list[str]:
         """The names that begin with this and a dot, in the order of the log."""
         return [name for name in self.values if name.startswith(f"{prefix}.")]
@@ -77,20 +88,17 @@ def read_run(folder: Path) -> Run:
 def _lines(path: Path, notes: list[str]) -> Iterator[Line]:
     damaged, odd = list[int](), 0
     number, torn = 0, False
-    with path.open("rb") as file:
+    with opened(path) as file:
         for number, raw in enumerate(file, start=1):
             try:
-                content = json.loads(raw)
-                step = content["step"]
-                if not isinstance(step, int) or isinstance(step, bool):
-                    raise TypeError
-            except (ValueError, TypeError, KeyError, RecursionError):
+                content = log_line(raw)
+            except ValueError:
                 torn = not raw.endswith(b"\n")
                 damaged += [] if torn else [number]
                 continue
             values = dict(_numbers(content))
             odd += sum(not math.isfinite(value) for value in values.values())
-            yield Line(step, values)
+            yield Line(content["step"], values)
     if torn:
         notes.append(f"The last line of the log, {number}, is torn, as a kill leaves it: it is left out.")
     if damaged:
@@ -110,10 +118,8 @@ def _numbers(content: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
         found += [(f"memory.{name}.{k}", one) for k, one in many]
     for name, value in found:
         if isinstance(value, int | float) and not isinstance(value, bool):
-            try:
-                yield name, float(value)
-            except OverflowError:
-                yield name, math.inf
+            seen = 0.0 if abs(value) < 1 / LARGEST else value
+            yield name, float(seen) if abs(seen) <= LARGEST else math.inf
 
 
 def _in_order(lines: list[Line], notes: list[str]) -> list[Line]:
@@ -135,8 +141,8 @@ def _in_order(lines: list[Line], notes: list[str]) -> list[Line]:
 
 def _config(path: Path, notes: list[str]) -> tuple[dict[str, Any], str]:
     try:
-        text = path.read_text(encoding="utf-8")
-        sections = tomllib.loads(text)
+        text = read_text(path)
+        sections = parse_toml(text)
     except (OSError, ValueError) as error:
         what = error.strerror if isinstance(error, OSError) else error
         notes.append(f"{path.name} cannot be read ({what}): there is no configuration to show.")
@@ -151,7 +157,7 @@ def _state(folder: Path) -> dict[str, Any]:
     """What the last checkpoint knows of the run; nothing where there is none that can be read."""
     found = stored_checkpoint(folder / "last") or stored_checkpoint(folder / "best")
     try:
-        state = json.loads((found / "state.json").read_text(encoding="utf-8")) if found else {}
+        state = parse_json(contents(found / "state.json")) if found else {}
     except (OSError, ValueError):
         return {}
     return state if isinstance(state, dict) else {}

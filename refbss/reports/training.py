@@ -29,8 +29,10 @@ WEIGHTS = {
 def summary(run: Run) -> dict[str, Any]:
     """What a run came to: numbers in the units that their names say, None where the log does not tell."""
     validated = run.get("validation_db")
-    best = int(np.nanargmax(validated)) if np.isfinite(validated).any() else None
-    norms, clip = run.get("grad_norm"), run.config.get("train.clip_norm")
+    best = (
+        int(np.argmax(np.where(np.isfinite(validated), validated, -np.inf))) if np.isfinite(validated).any() else None
+    )
+    norms, clip = run.get("grad_norm"), run.number("train.clip_norm")
     seconds = run.get("seconds")
     wanted = run.state.get("steps") or run.config.get("train.steps")
     return {
@@ -43,7 +45,7 @@ def summary(run: Run) -> dict[str, Any]:
         "last_validation_db": _last(validated),
         "loss_at_the_end": _mean(run.get("loss")[-LAST:]),
         "grad_norm_median": _known(_median(norms)),
-        "clipped_share": _mean((norms > clip).astype(float)) if isinstance(clip, int | float) else None,
+        "clipped_share": _mean((norms > clip).astype(float)) if clip is not None else None,
         "seconds_a_step_median": _known(_median(seconds)),
     }
 
@@ -145,15 +147,15 @@ def _terms(runs: Sequence[Run], labels: Sequence[str]) -> Markup:
     figures = []
     for key in names:
         term = key.removeprefix("terms.")
-        weights = [run.config.get(WEIGHTS.get(term, "")) for run in runs]
+        weights = [run.number(WEIGHTS.get(term, "")) for run in runs]
         said = f"Counts with weight {' and '.join(f'{weight:g}' for weight in dict.fromkeys(weights) if weight)}."
         figures.append(picture(term.capitalize(), term, _curves(runs, labels, key), note=said if any(weights) else ""))
     return join(tag("p", "Means over the mixtures of a step, before weights.", class_="soft"), side_by_side(figures))
 
 
 def _optimiser(runs: Sequence[Run], labels: Sequence[str]) -> Markup:
-    clips = dict.fromkeys(run.config.get("train.clip_norm") for run in runs)
-    marks = [Mark("y", float(clip), f"clipped above {clip:g}") for clip in clips if isinstance(clip, int | float)]
+    clips = dict.fromkeys(run.number("train.clip_norm") for run in runs)
+    marks = [Mark("y", clip, f"clipped above {clip:g}") for clip in clips if clip is not None]
     return side_by_side(
         [
             picture(

@@ -14,18 +14,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
-from refbss._checks import InputError
-from refbss._files import naming
+from refbss._checks import InputError, check_integer, check_number
+from refbss._files import contents, naming, parse_json
 from refbss._version import __version__
 from refbss.config import load_config, to_dict
-from refbss.models.lvbd_params import init_params
-from refbss.models.params import Params, check_params
+from refbss.models.lvbd_params import init_params, parameter_count
+from refbss.models.params import Params, check_params, parse_tensors
 from refbss.training.config import RunConfig
 from refbss.training.optimizers import AdamState
 
 FORMAT = "refbss-checkpoint/1"
+MOST_STEPS = 2**53
+"""Steps of a run; beyond it they could not be told apart as floats."""
 BUNDLED = Path(__file__).resolve().parents[1] / "models" / "bundled" / "lvbd-small"
 
 
@@ -123,23 +125,28 @@ def stored_checkpoint(folder: Path) -> Path | None:
     return None
 
 
-def _tensors(path: Path) -> Params:
+def _tensors(path: Path, least: int) -> Params:
+    """The tensors of a file with room for ``least`` values, all of it in memory: a mapped one that is cut short while
+    it is read would end the process."""
+    wanted = "wanted the file of a checkpoint"
     try:
-        return load_file(path)
-    except (OSError, SafetensorError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as safetensors ({error}), wanted the file of a checkpoint") from None
+        content = contents(path)
+        if 4 * least > len(content):
+            raise ValueError(f"{len(content)} bytes are too few for {least} parameters")
+        return parse_tensors(content)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}), {wanted}") from None
+    except ValueError as error:
+        raise InputError(f"{path}: cannot be read as safetensors ({error}), {wanted}") from None
 
 
-def load_checkpoint(name: str | Path, *, optimizer: bool = False) -> Checkpoint:
-    """Read a checkpoint; with ``optimizer`` its moments too.
-
-    Raises InputError that names the file when one is missing, damaged, or does not fit the configuration.
-    """
-    folder = find_checkpoint(name)
-    path = folder / "state.json"
+def _state(path: Path) -> dict[str, Any]:
+    """The state of a checkpoint. Raises InputError where what is known of the training is not as it is stored."""
     try:
-        state = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        state = parse_json(contents(path))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}), wanted the state of a checkpoint") from None
+    except ValueError as error:
         raise InputError(f"{path}: cannot be read ({error}), wanted the state of a checkpoint") from None
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise InputError(
@@ -147,16 +154,42 @@ def load_checkpoint(name: str | Path, *, optimizer: bool = False) -> Checkpoint:
         )
     if not isinstance(state.get("config"), dict):
         raise InputError(f"{path}: config is {state.get('config')!r}, wanted the configuration of a run")
-    if optimizer and not isinstance(state.get("step"), int):
-        raise InputError(f"{path}: step is {state.get('step')!r}, wanted an integer")
-    config = load_config(RunConfig, state["config"])
+    for name in ("step", "steps"):
+        if state.get(name) is not None:
+            check_integer(str(path), least=0, **{name: state[name]})
+            check_number(str(path), most=MOST_STEPS, **{name: state[name]})
+    for name, least in (("seconds", 0.0), ("minutes", 0.0), ("best", None)):
+        if state.get(name) is not None:
+            check_number(str(path), least=least, **{name: state[name]})
+    if not isinstance(state.get("version", ""), str):
+        raise InputError(f"{path}: version is {state['version']!r}, wanted that of refbss")
+    return state
+
+
+def load_checkpoint(name: str | Path, *, optimizer: bool = False) -> Checkpoint:
+    """Read a checkpoint; with ``optimizer`` its moments too.
+
+    Raises InputError that names the file when one is missing, damaged, or does not fit the configuration. A
+    configuration takes no more memory than the files beside it have bytes.
+    """
+    folder = find_checkpoint(name)
+    path = folder / "state.json"
+    state = _state(path)
+    if optimizer and state.get("step") is None:
+        raise InputError(f"{path}: step is None, wanted an integer")
+    try:
+        config = load_config(RunConfig, state["config"])
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    size = parameter_count(config.model, config.loss)
+    tensors = _tensors(folder / "model.safetensors", size)
     wanted = init_params(config.model, 0, loss_config=config.loss)
-    params = check_params(_tensors(folder / "model.safetensors"), wanted, str(folder / "model.safetensors"))
+    params = check_params(tensors, wanted, str(folder / "model.safetensors"))
     moments = None
     if optimizer:
         path = folder / "optim.safetensors"
         names = [f"{kind}.{name}" for kind in "mv" for name in wanted]
-        both = check_params(_tensors(path), {name: wanted[name[2:]] for name in names}, str(path))
+        both = check_params(_tensors(path, 2 * size), {name: wanted[name[2:]] for name in names}, str(path))
         moments = AdamState(
             {k: both[f"m.{k}"] for k in wanted}, {k: both[f"v.{k}"] for k in wanted}, int(state["step"])
         )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import json
+import math
+import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from refbss._files import replaced
+from refbss._files import contents, replaced
+from refbss.training.run_folder import log_line
 
 
 def draw_curve(log: Path, out: Path) -> Path | None:
@@ -17,9 +20,10 @@ def draw_curve(log: Path, out: Path) -> Path | None:
         return None
     from matplotlib.figure import Figure
 
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
-    steps, losses = [line["step"] for line in lines], np.array([line["loss"] for line in lines])
-    validated = [(line["step"], line["validation_db"]) for line in lines if line["validation_db"] is not None]
+    lines = [log_line(line) for line in contents(log).splitlines()]
+    steps, losses = [line["step"] for line in lines], np.array([_number(line.get("loss")) for line in lines])
+    validated = [(line["step"], _number(line.get("validation_db"))) for line in lines]
+    validated = [(step, value) for step, value in validated if math.isfinite(value)]
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.add_subplot()
     axes.plot(steps, losses, color="0.8", linewidth=0.7, label="loss of a step")
@@ -40,3 +44,8 @@ def draw_curve(log: Path, out: Path) -> Path | None:
     with replaced(out) as temporary:
         figure.savefig(temporary, format="png", dpi=120)
     return out
+
+
+def _number(value: Any) -> float:
+    """A value of a log: NaN where it is none, as in a log that somebody has edited."""
+    return float(value) if isinstance(value, int | float) and abs(value) <= sys.float_info.max else math.nan

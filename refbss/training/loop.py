@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TextIO
 import numpy as np
 
 from refbss._checks import InputError, NotFiniteError, check_number
-from refbss._files import naming, replaced
+from refbss._files import contents, naming, parse_json, replaced
 from refbss._types import Array
 from refbss.config import dump_toml, to_dict
 from refbss.data.opening import Data
@@ -196,7 +196,7 @@ class Trainer:
         found = stored_checkpoint(self.out / "last")
         kept = "nothing, there is no checkpoint yet"
         if found is not None:
-            kept = f"{self.out / 'last'}, step {json.loads((found / 'state.json').read_text())['step']}"
+            kept = f"{self.out / 'last'}, step {parse_json(contents(found / 'state.json'))['step']}"
         because = "" if reason is None else f" ({reason})"
         return TrainingError(f"step {step}: the {what} is not finite{because}; kept: {kept}")
 

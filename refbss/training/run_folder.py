@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from refbss._checks import InputError
-from refbss._files import replaced
-from refbss.training.checkpoint import stored_checkpoint
+from refbss._files import contents, parse_json, replaced
+from refbss.training.checkpoint import MOST_STEPS, stored_checkpoint
 
 
 def where_to_go_on(out: Path, *, resume: bool) -> Path | None:
@@ -27,6 +27,15 @@ def where_to_go_on(out: Path, *, resume: bool) -> Path | None:
     return found
 
 
+def log_line(line: bytes) -> dict[str, Any]:
+    """A line of a log. Raises ValueError where it is no JSON object with a step from 0 to MOST_STEPS."""
+    content = parse_json(line)
+    step = content.get("step") if isinstance(content, dict) else None
+    if not isinstance(step, int) or isinstance(step, bool) or not 0 <= step <= MOST_STEPS:
+        raise ValueError("has no step")
+    return dict(content)
+
+
 def cut_log(path: Path, step: int) -> None:
     """Drop the lines of the steps after ``step``: they will be made again. The last line may be torn.
 
@@ -34,13 +43,13 @@ def cut_log(path: Path, step: int) -> None:
     """
     kept = []
     if path.exists():
-        for number, line in enumerate(path.read_bytes().splitlines(keepends=True), start=1):
+        for number, line in enumerate(contents(path).splitlines(keepends=True), start=1):
             if not line.endswith(b"\n"):
                 continue
             try:
-                if json.loads(line)["step"] <= step:
+                if log_line(line)["step"] <= step:
                     kept.append(line)
-            except (ValueError, TypeError, KeyError):
+            except ValueError:
                 raise InputError(f"{path}: line {number} is no line of a log, wanted JSON with a step") from None
     with replaced(path) as temporary:
         temporary.write_bytes(b"".join(kept))

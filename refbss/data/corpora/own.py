@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from refbss._checks import InputError, check_choice, check_integer, check_number
+from refbss._files import contents
 from refbss.data.bounds import MOST_SAMPLES, MOST_SOURCES
 from refbss.data.corpora.part import Contents, Mixture, Part
 from refbss.data.corpora.place import Place
@@ -22,9 +23,11 @@ _ID, _SHA256 = re.compile(r"\w[\w.-]*", re.ASCII), re.compile(r"[0-9a-f]{64}")
 
 
 def is_own(folder: Path) -> bool:
-    """Whether the manifest of a folder says that it is one of our sets."""
+    """Whether the manifest of a folder says that it is one of our sets. Raises InputError where it is closed to us."""
     try:
-        return KIND in (folder / MANIFEST).read_text(encoding="utf-8", errors="replace")
+        return KIND.encode() in contents(folder / MANIFEST)
+    except PermissionError as error:
+        raise InputError(f"{folder / MANIFEST}: cannot be read ({error.strerror})") from None
     except OSError:
         return False
 

@@ -8,6 +8,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from refbss._checks import InputError
 
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+DEEPEST = 200
+"""Folders in a path; every tail of it is looked for."""
 _PLACEHOLDER = re.compile(r"\$\w+|\{\w+\}")
 
 
@@ -32,9 +34,11 @@ class Rooted:
         if ".." in pure.parts:
             raise InputError(f"{where} names {text!r}, wanted a path without ..")
         names = pure.parts
+        if len(names) > DEEPEST:
+            raise InputError(f"{where} names {text!r}, wanted a path of at most {DEEPEST} folders")
         if names[: len(self.base.parts)] == self.base.parts:
             return str(self.base.joinpath(*names[len(self.base.parts) :]))
-        if pure.is_absolute() or _PLACEHOLDER.fullmatch(names[0]):  # $data_root of SpeechBrain
+        if pure.is_absolute() or (names and _PLACEHOLDER.fullmatch(names[0])):  # $data_root of SpeechBrain
             names = names[1:]
         if not names:
             raise InputError(f"{where} names {text!r}, wanted the path of a file")

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from refbss._checks import InputError
+from refbss._files import opened, parse_json, read_text
 
 
 def text_of(path: Path) -> str:
     """The text of a file. Raises InputError where it cannot be read or is not UTF-8."""
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return read_text(path, "utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: is not UTF-8 at byte {error.start}, wanted text in UTF-8") from None
     except OSError as error:
@@ -25,8 +25,8 @@ def text_of(path: Path) -> str:
 def header(path: Path) -> tuple[str, ...]:
     """Names of the columns of a CSV file; none where it is empty, another kind of file, or closed to us."""
     try:
-        with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-            return tuple(next(csv.reader(file), ()))
+        with opened(path) as file, io.TextIOWrapper(file, "utf-8-sig", "replace", newline="") as text:
+            return tuple(next(csv.reader(text), ()))
     except (OSError, csv.Error):
         return ()
 
@@ -48,8 +48,8 @@ def json_of(path: Path) -> Any:
     """What a JSON file holds. Raises InputError."""
     text = text_of(path)
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
+        return parse_json(text)
+    except ValueError as error:
         raise InputError(f"{path}: cannot be read as JSON ({error})") from None
 
 
