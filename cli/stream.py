@@ -296,13 +296,14 @@ def _run(
             return None
         clock.start()
         try:
-            sink.write(going.push(x))
+            est = going.push(x)
         except NotFiniteError:
             place = int(np.argmin(np.isfinite(x)))
             sink.write(going.push(x[:place]))
             return InputError(f"holds {x[place]} at sample {going.received}, wanted finite samples")
         except InputError as error:
             return error
+        sink.write(est)
         clock.stop(len(x) / reader.form.rate_hz)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
+from refbss._files import naming
 from refbss._types import Array
 from refbss.data.audio_io import AudioWriter
 from refbss.data.pcm import SUBTYPES, WIDTHS, PcmFormat, encode, quantise, wav_header
@@ -31,9 +32,10 @@ class PcmWriter:
         """Append the estimates (P, n) and hand them on at once. The first call, even of n = 0, writes the header."""
         data, clipped = encode(est.T, self.form.samples)
         left = memoryview(self._header + data)
-        while left:  # without a buffer, as with PYTHONUNBUFFERED, a write that a signal interrupts is short
-            left = left[self._file.write(left) :]
-        self._file.flush()
+        with naming(Path("standard output")):
+            while left:  # without a buffer, as with PYTHONUNBUFFERED, a write that a signal interrupts is short
+                left = left[self._file.write(left) :]
+            self._file.flush()
         self._header = b""
         self.clipped += clipped
 

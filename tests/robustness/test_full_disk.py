@@ -111,6 +111,27 @@ def test_separate(disk: Disk, tmp_path: Path, fails: Callable[..., Ran]) -> None
     assert disk.files() == {"talk_est1.wav": b"of before"}
 
 
+@pytest.mark.parametrize("room", [60, 100, 140])
+def test_a_stream_into_files(disk: Disk, tmp_path: Path, fails: Callable[..., Ran], room: int) -> None:
+    """Whichever of the files is full first, none of them takes its name."""
+    write_audio(tmp_path / "talk.wav", 0.1 * np.random.default_rng(0).standard_normal(40_000), 8000)
+    (disk.root / "talk_est2.wav").write_bytes(b"of before")
+    disk.leave(room)
+    fails(disk, "talk_est", "stream", "--in", tmp_path / "talk.wav", "--out", disk.root / "talk", "--chunk", 3000)
+    assert disk.files() == {"talk_est2.wav": b"of before"}
+
+
+def test_a_stream_into_a_pipe_and_its_state(disk: Disk, tmp_path: Path) -> None:
+    write_audio(tmp_path / "talk.wav", 0.1 * np.random.default_rng(0).standard_normal(40_000), 8000)
+    (disk.root / "state").write_bytes(b"of before")
+    disk.leave(40)
+    command = [sys.executable, "-m", "refbss_cli.main", "stream", "--in", str(tmp_path / "talk.wav")]
+    with (disk.root / "out.wav").open("wb") as out:
+        done = subprocess.run([*command, "--save", str(disk.root / "state")], stdout=out, stderr=subprocess.PIPE)
+    assert done.returncode == 1 and b"standard output: No space left on device" in done.stderr
+    assert (disk.root / "state").read_bytes() == b"of before"
+
+
 def test_data_mix(disk: Disk, fails: Callable[..., Ran]) -> None:
     disk.leave(300)
     fails(disk, ".wav: cannot be written", "data", "mix", "--data", "embedded", "--n", 30, "--out", disk.root / "set")
