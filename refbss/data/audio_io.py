@@ -10,25 +10,22 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import soundfile
 
 from refbss._checks import InputError, NotFiniteError, check_choice, check_integer
-from refbss._files import check_file, opened
+from refbss._files import check_file
 from refbss._types import Array
+from refbss.data.containers import check_complete, check_container, clear_time_stamp
 from refbss.data.resampling import HIGHEST_HZ, check_rate, ratio
 
 SUFFIXES = (".wav", ".flac", ".aif", ".aiff", ".ogg")
 """Suffixes taken for audio when a folder is searched."""
-
-CONTAINERS = (b"RIFF", b"RIFX", b"RF64", b"FORM", b"fLaC", b"OggS", b"riff", b"caff", b".snd", b"NIST_1A", b"ID3")
-"""How files begin that are read: WAV, AIFF, FLAC, Ogg, W64, CAF, AU, SPHERE, and tags before FLAC or MP3."""
 
 SUBTYPES = {"WAV": ("FLOAT", "DOUBLE", "PCM_16", "PCM_24", "PCM_32"), "FLAC": ("PCM_24", "PCM_16")}
 """Sample formats that can be written; the first of each container is its default."""
@@ -37,9 +34,6 @@ AT_ONCE = 2**22
 """Samples that memory is taken for at once: more only when the file has given so many. A header can say anything."""
 
 BITS = {"PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
-_UNKNOWN_SIZE = 0x7FFFF000  # writers to a pipe put this, 0x7FFFFFFF or 0xFFFFFFFF where the length is not known
-MOST_CHUNKS = 10_000
-"""Chunks that are looked at; a file of nothing but empty ones would take minutes."""
 _UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's count for a FLAC stream whose header leaves the length open
 _LARGEST_WAV = 2**32 - 2**16
 
@@ -76,44 +70,6 @@ def _name(path: Path) -> str | bytes:
     return str(path) if os.name == "nt" else os.fsencode(path)
 
 
-def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
-    """Name, offset of the content and declared size of every chunk of a WAV or AIFF file, at most MOST_CHUNKS."""
-    head = file.read(12)
-    order = {b"RIFF": "<", b"RF64": "<", b"FORM": ">"}.get(head[:4])
-    offset, large = 12, None
-    for _ in range(MOST_CHUNKS if order else 0):
-        file.seek(offset)
-        head = file.read(8)
-        if len(head) < 8:
-            return
-        size = struct.unpack(f"{order}I", head[4:])[0]
-        if head[:4] == b"ds64":
-            large = struct.unpack("<Q", file.read(16)[8:].ljust(8, b"\0"))[0]
-        if head[:4] == b"data" and large is not None and size == 2**32 - 1:
-            size = large
-        yield head[:4], offset + 8, size
-        offset += 8 + size + size % 2
-
-
-def _check_container(path: Path) -> None:
-    """Refuse what does not begin as a file of CONTAINERS: libsndfile knows more, and reads some of them without end."""
-    with opened(path) as file:
-        head = file.read(12)
-    if head[:4] == b"FORM" and head[8:] not in (b"AIFF", b"AIFC"):
-        head = b""
-    if not head.startswith(CONTAINERS) and not (head[:1] == b"\xff" and head[1:2] >= b"\xe0"):  # or a frame of MP3
-        raise InputError(f"{path}: is not audio that can be read (Format not recognised), wanted WAV or FLAC")
-
-
-def _check_complete(path: Path) -> None:
-    """Refuse a WAV or AIFF file that ends before its samples do: libsndfile reads it without a word."""
-    with opened(path) as file:
-        for name, offset, size in _chunks(file):
-            held = path.stat().st_size - offset
-            if name in (b"data", b"SSND") and held < size and not _UNKNOWN_SIZE <= size < 2**32:
-                raise InputError(f"{path}: is truncated, holds {held} of {size} bytes of samples")
-
-
 def _open(path: Path) -> soundfile.SoundFile:
     kind = path_kind(path)
     if kind == "folder":
@@ -125,8 +81,8 @@ def _open(path: Path) -> soundfile.SoundFile:
         check_file(path, found)
         if found.st_size == 0:
             raise InputError(f"{path}: is empty (0 bytes), wanted an audio file")
-        _check_container(path)
-        _check_complete(path)
+        check_container(path)
+        check_complete(path)
         return soundfile.SoundFile(_name(path))
     except TypeError:  # soundfile goes by the suffix and asks for a rate
         raise InputError(f"{path}: suffix is .raw, for samples without a header; wanted .wav or .flac") from None
@@ -318,7 +274,7 @@ class AudioWriter:
         try:
             self._file.write(self._samples(x).T)
         except (OSError, soundfile.LibsndfileError) as error:
-            raise InputError(f"{self.path}: cannot be written ({error}); is the disk full?") from None
+            raise self._unwritten(error) from None
         self.frames += x.shape[1]
 
     def _samples(self, x: Array) -> np.ndarray[Any, Any]:
@@ -346,13 +302,12 @@ class AudioWriter:
             raise InputError(f"{self.path}: no samples were written")
         try:
             if self.subtype in ("FLOAT", "DOUBLE"):
-                _clear_time_stamp(self._part)
+                clear_time_stamp(self._part)
             self._check_written()
             os.replace(self._part, self.path)
         except (OSError, soundfile.LibsndfileError) as error:
             self._part.unlink(missing_ok=True)
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise InputError(f"{self.path}: cannot be written ({reason}); is the disk full?") from None
+            raise self._unwritten(error) from None
 
     def _end(self) -> None:
         """Let libsndfile write what it still holds. Raises InputError where it says that it could not."""
@@ -360,7 +315,13 @@ class AudioWriter:
             self._file.close()
         except (OSError, soundfile.LibsndfileError) as error:
             self._part.unlink(missing_ok=True)
-            raise InputError(f"{self.path}: cannot be written ({error}); is the disk full?") from None
+            raise self._unwritten(error) from None
+
+    def _unwritten(self, error: Exception) -> InputError:
+        """What to raise for this error. libsndfile does not tell a full disk from others."""
+        asked = isinstance(error, OSError) and error.errno != errno.ENOSPC
+        why = (isinstance(error, OSError) and error.strerror) or error
+        return InputError(f"{self.path}: cannot be written ({why})" + ("" if asked else "; is the disk full?"))
 
     def _check_written(self) -> None:
         """Raises OSError where the last samples are missing: libsndfile does not say when FLAC's did not fit."""
@@ -381,15 +342,6 @@ class AudioWriter:
             self.close()
         else:
             self.discard()
-
-
-def _clear_time_stamp(path: Path) -> None:
-    """libsndfile stamps the time of day on float WAV (PEAK chunk): zero it, equal samples then give equal bytes."""
-    with path.open("r+b") as file:
-        for name, offset, _ in list(_chunks(file)):
-            if name == b"PEAK":
-                file.seek(offset + 4)
-                file.write(bytes(4))
 
 
 def write_audio(path: str | Path, x: Array, rate_hz: int, subtype: str | None = None) -> None:

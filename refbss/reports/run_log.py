@@ -119,7 +119,7 @@ def _numbers(content: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     for name, value in found:
         if isinstance(value, int | float) and not isinstance(value, bool):
             seen = 0.0 if abs(value) < 1 / LARGEST else value
-            yield name, float(seen) if abs(seen) <= LARGEST else math.inf
+            yield name, math.copysign(math.inf, 1 if seen > 0 else -1) if abs(seen) > LARGEST else float(seen)
 
 
 def _in_order(lines: list[Line], notes: list[str]) -> list[Line]:

@@ -242,3 +242,4 @@ def test_a_wav_file_ends_at_4_gib(tmp_path: Path) -> None:
         writer.frames = 2**30
         with pytest.raises(InputError, match="passes 4 GiB"):
             writer.write(np.zeros(5))
+        writer.frames = 5

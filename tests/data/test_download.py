@@ -286,7 +286,8 @@ def test_an_interrupted_download_leaves_nothing(
     name, content = list(images.items())[2]
     server.answers[f"/data/{name}"] = Answer(content[:5], announced=len(content), hangs=True)
     code = (
-        "import json, sys; from dataclasses import replace\n"
+        "import json, signal, sys; from dataclasses import replace\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it\n"
         "from refbss.data import download; from refbss_cli import main\n"
         f"source = replace(download.SOURCES['mnist'], files=json.loads({sums!r}))\n"
         "download.SOURCES['mnist'] = source\n"

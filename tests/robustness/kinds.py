@@ -191,6 +191,7 @@ def _noise(root: Path) -> None:
     NoiseFolder(root, split="test", rate_hz=8000, resampled=True).excerpt(500, np.random.default_rng(0))
 
 
+SOUND = ("refbss/data/audio_io.py", "refbss/data/containers.py")
 AUDIO = {"*.wav": headers.WAV, "*.flac": headers.FLAC, "*": headers.WAV}
 RUN = {"*.jsonl": texts.JSON_LINES, "*.toml": texts.TOML, "*.json": texts.JSON, "*": ()}
 CORPORA = "refbss/data/corpora/"
@@ -206,9 +207,9 @@ FOLDERS = (
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind("wav", trees.wav, _audio, AUDIO, ("refbss/data/audio_io.py",), one_file=True, share=4.0),
-        Kind("flac", trees.flac, _audio, AUDIO, ("refbss/data/audio_io.py",), one_file=True, share=2.0),
-        Kind("audio", trees.other_audio, _audio, AUDIO, ("refbss/data/audio_io.py",), one_file=True, share=3.0),
+        Kind("wav", trees.wav, _audio, AUDIO, SOUND, one_file=True, share=4.0),
+        Kind("flac", trees.flac, _audio, AUDIO, SOUND, one_file=True, share=2.0),
+        Kind("audio", trees.other_audio, _audio, AUDIO, SOUND, one_file=True, share=3.0),
         Kind("toml", trees.toml, _config, {"*": texts.TOML}, ("refbss/config.py",), one_file=True),
         Kind("checkpoint", trees.checkpoint, _checkpoint, {"*.json": texts.JSON, "*": headers.TENSORS},
              ("refbss/training/checkpoint.py", "refbss/config.py"), shape=True),

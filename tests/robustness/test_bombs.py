@@ -15,7 +15,7 @@ from headers import _chunks
 from refusals import in_little_memory, refused
 
 from refbss.conformance.tensor_files import read_tensors
-from refbss.data import audio_io
+from refbss.data import containers
 from refbss.data.audio_io import AudioReader, read_audio
 
 # ---------------------------------------------------------------- declared sizes
@@ -70,7 +70,7 @@ def test_a_file_of_empty_chunks_is_not_walked_to_its_end(tmp_path: Path) -> None
     content = _wav(tmp_path)
     (tmp_path / "a.wav").write_bytes(content[:12] + (b"junk" + bytes(4)) * 1_000_000 + content[12:])
     with (tmp_path / "a.wav").open("rb") as file:
-        assert sum(1 for _ in audio_io._chunks(file)) == audio_io.MOST_CHUNKS
+        assert sum(1 for _ in containers.chunks_of(file)) == containers.MOST_CHUNKS
 
 
 @pytest.mark.parametrize("one", trees.UNREAD.split())
