@@ -91,6 +91,8 @@ def _from_npz(path: Path, content: bytes) -> TensorFile:
 
 def _unpacked(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     """An entry, of which no more is unpacked than it says. Raises ValueError where it is packed as NumPy does not."""
+    if not entry.filename:
+        raise ValueError("an array has no name")
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError(f"{entry.filename} is packed by method {entry.compress_type}")
     with archive.open(entry) as file:

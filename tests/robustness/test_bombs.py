@@ -154,6 +154,7 @@ def _lying(size: int) -> bytes:
         (_lying(100), "wanted an npz file"),
         (_npz(zipfile.ZIP_LZMA, a=_npy("(4,)")), r"a\.npy is packed by method 14"),
         (_npz(a=_npy("(4,)", "'|O'")), "Object arrays cannot be loaded"),
+        (_npz(a=_npy("(4,)")).replace(b"a.npy", b"\0.npy"), "an array has no name"),
     ],
 )
 def test_npz(tmp_path: Path, content: bytes, message: str) -> None:
