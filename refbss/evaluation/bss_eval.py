@@ -209,4 +209,5 @@ def _median(values: Array) -> Array:
     ordered = np.sort(values, axis=-1)  # NaN comes last
     count = (~np.isnan(values)).sum(axis=-1, keepdims=True)
     low, high = (np.take_along_axis(ordered, np.maximum(i, 0), axis=-1) for i in ((count - 1) // 2, count // 2))
-    return np.asarray(0.5 * (low + high)[..., 0])
+    found: Array = 0.5 * (low + high)[..., 0]
+    return found

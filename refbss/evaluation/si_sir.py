@@ -29,7 +29,7 @@ def si_sir(*, ref: ArrayLike, est: ArrayLike, convention: str = "leroux", silent
     """
     target, joint, _ = _decomposed("si_sir", ref, est, convention, silent)
     if target.shape[-2] == 1:
-        return np.full_like(target[..., 0], np.nan)
+        return np.full(target.shape[:-1], np.nan)
     return _ratio_db(target, joint - target)
 
 

@@ -228,6 +228,15 @@ def test_the_level_of_a_pair_does_not_matter(exponent: int) -> None:
         assert_array_equal(getattr(loud, name), getattr(bss_eval_v3_images(ref=ref, est=est, taps=3), name))
 
 
+def test_the_level_of_one_source_beside_the_other_does_matter() -> None:
+    ref, est = drawn(2, 1, 100)
+    ref[0] = np.ldexp(ref[0], 60)
+    far, near = (bss_eval_v3_images(ref=np.ldexp(ref, up), est=np.ldexp(est, up), taps=3) for up in (50, 0))
+    assert_array_equal(near.permutation, [1, 0])
+    for name in RATIOS:
+        assert_array_equal(getattr(far, name), getattr(near, name))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

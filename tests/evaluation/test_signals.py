@@ -9,7 +9,7 @@ from numpy.testing import assert_array_equal
 from refbss._checks import InputError
 from refbss._types import Array
 from refbss.evaluation.bss_eval import bss_eval_v3_images
-from refbss.evaluation.conventions import CONVENTIONS, fast_bss_eval
+from refbss.evaluation.conventions import fast_bss_eval
 from refbss.evaluation.si_sdr import si_sdr
 from refbss.evaluation.signals import centred, checked, decibels, largest, scaled, scaled_together
 from refbss.evaluation.snr import snr
@@ -98,7 +98,7 @@ def test_rounding_takes_no_angle_beyond_nothing() -> None:
     assert np.isposinf(found).any() and not np.isnan(found).any()
 
 
-@pytest.mark.parametrize("name", [name for name, convention in CONVENTIONS.items() if convention.level])
+@pytest.mark.parametrize("name", ["asteroid", "torchmetrics", "fast_bss_eval", "speechbrain"])
 def test_what_is_added_counts_for_faint_signals(name: str) -> None:
     def at(level: float) -> Array:
         return si_sdr(ref=level * REF, est=level * EST, convention=name)
