@@ -122,7 +122,8 @@ class SeparationStream:
         """
         wanted = self._state()
         place = state.get("received") if isinstance(state, Mapping) else None
-        received = int(place) if isinstance(place, np.ndarray) and place.shape == () and np.isfinite(place) else 0
+        counts = isinstance(place, np.ndarray) and place.shape == () and place.dtype.kind in "iu"
+        received = int(place) if counts and place is not None else 0
         if not 0 <= received < LONGEST:
             raise InputError(f"stream: state: received is {received}, wanted 0 to {LONGEST - 1}")
         heard = received if self._into is None else self._into.completed(received)

@@ -109,6 +109,7 @@ def test_other_states_are_refused(separator: Separator, checkpoint: Path) -> Non
         (later | {"received": np.array(-1)}, "received is -1"),
         (later | {"received": np.array(2**62)}, "received is"),
         (later | {"received": np.array(7.5)}, "received has dtype float64"),
+        (later | {"received": np.array(7 + 1j)}, "received has dtype complex128"),
         (later | {"received": np.array([1, 2])}, "received has shape"),
         (later | {"count": np.array(later["count"] + 1)}, "count is .*, wanted .* after 700 samples"),
         (later | {"waiting": later["waiting"] * np.float32(np.nan)}, "waiting holds NaN"),
