@@ -115,11 +115,12 @@ class Separator:
     def stream(
         self, rate_hz: int | None = None, *, resample: bool = False, gain: float | str = 1.0
     ) -> SeparationStream:
-        """A stream: pieces (n,) of any length go in by ``push``, estimates (P, k) come out, a hop later at most.
+        """A stream: pieces (n,) of any length go in by ``push``, estimates (P, k) come out.
 
         ``rate_hz`` is the rate of what goes in and comes out, by default the model's; another one wants ``resample``.
         The model sees the signal times ``gain`` and the estimates are divided by it; ``auto`` follows the level heard
-        so far. Raises InputError on another gain, and on a rate as :meth:`separate_blocks` does.
+        so far. Latency is a hop, and more at another rate. Raises InputError on another gain, and on a rate as
+        :meth:`separate_blocks` does.
         """
         rate_hz = self.rate_hz if rate_hz is None else rate_hz
         self._check_rate("stream", rate_hz, resample)

@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "_files": set(),
     "evaluation": DOORS | MODEL | {"_files"} | {"data", "losses", "streaming"},
     "separation": DOORS | MODEL | {"data", "separation_stream", "streaming", "training"},
-    "separation_stream": DOORS | {"_files", "data", "streaming"},
+    "separation_stream": DOORS | {"_files", "data", "models", "streaming"},
     "reports": DOORS | MODEL | {"_files", "data", "evaluation", "training"},
     "bench": DOORS | LAW | MODEL | {"conformance", "data", "fast", "machine", "streaming", "training"},
     "testing": DOORS | {"conformance"},
